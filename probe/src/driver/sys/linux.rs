@@ -1,0 +1,1 @@
+//! Linux: the error queue, receive stamps and batched calls.

@@ -1,0 +1,1 @@
+//! ICMP echo to many targets at once.

@@ -1,0 +1,1 @@
+//! Targets as users write them.

@@ -1,0 +1,1 @@
+//! The path to a target, hop by hop, all distances at once.

@@ -1,0 +1,1 @@
+//! Packets as bytes: build and parse, no I/O, and no input makes them panic.
