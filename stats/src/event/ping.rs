@@ -45,6 +45,9 @@ pub enum PingEngine {
     KernelDgram,
     /// Linux raw sockets.
     KernelRaw,
+    /// Linux UDP sockets to closed ports, no privilege at all: the "port unreachable" is the reply.
+    /// A host that filters or limits those looks lossy.
+    KernelUdp,
     /// The portable engine on `surge-ping`.
     Surge,
 }
