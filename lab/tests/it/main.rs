@@ -1,0 +1,4 @@
+//! The lab, tested on the real kernel.
+
+mod chain;
+mod isolation;
