@@ -15,6 +15,8 @@
 //! everyone, but a host that filters or rate limits those answers looks lossy: silence over UDP
 //! says less than silence over ICMP.
 
+mod machine;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -131,6 +133,23 @@ pub struct PingSummary {
 }
 
 impl PingSummary {
+    const fn new(origin: Origin, addr: IpAddr, engine: PingEngine) -> Self {
+        Self {
+            origin,
+            addr,
+            engine,
+            replies: 0,
+            lost: 0,
+            errors: 0,
+            duplicates: 0,
+            late: 0,
+            send_failed: 0,
+            rtt_min: None,
+            rtt_mean: None,
+            rtt_max: None,
+        }
+    }
+
     /// Echoes that left this host and whose fate is known.
     pub const fn sent(&self) -> u64 {
         self.replies + self.lost + self.errors
