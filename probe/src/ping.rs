@@ -15,6 +15,8 @@
 //! everyone, but a host that filters or rate limits those answers looks lossy: silence over UDP
 //! says less than silence over ICMP.
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod kernel;
 mod machine;
 
 use std::net::IpAddr;
@@ -173,12 +175,52 @@ pub const SIZE_BYTES_MAX: u16 = 65_507;
 /// [`ProbeError::Invalid`] for a setting out of range, [`ProbeError::Denied`] when the chosen engine
 /// needs more than this process has (choose [`EngineChoice::Auto`], or grant what it says),
 /// [`ProbeError::Io`] when a socket fails for another reason.
-#[expect(clippy::unused_async, reason = "the engines arrive with the next change")]
 pub async fn run(
     config: &PingConfig,
-    _sink: &dyn Sink,
-    _cancel: &CancellationToken,
+    sink: &dyn Sink,
+    cancel: &CancellationToken,
 ) -> Result<PingReport, ProbeError> {
-    let _ = config;
-    Err(ProbeError::Unsupported { what: "ping", mend: "build a later revision" })
+    validate(config)?;
+    match config.engine {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        EngineChoice::Auto | EngineChoice::Kernel | EngineChoice::Udp => {
+            kernel::run(config, sink, cancel).await
+        }
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        EngineChoice::Kernel | EngineChoice::Udp => Err(ProbeError::Unsupported {
+            what: "the kernel ping engine",
+            mend: "use the automatic choice of engine, or surge",
+        }),
+        _ => Err(ProbeError::Unsupported { what: "surge", mend: "use the kernel engine" }),
+    }
+}
+
+fn validate(config: &PingConfig) -> Result<(), ProbeError> {
+    let refuse =
+        |field, value: String, mend: String| Err(ProbeError::Invalid { field, value, mend });
+    let PingConfig { targets, interval, timeout, size_bytes, .. } = config;
+    if targets.is_empty() || targets.len() > TARGETS_MAX {
+        let mend = format!("give 1 to {TARGETS_MAX} addresses");
+        return refuse("number of targets", targets.len().to_string(), mend);
+    }
+    if *interval < INTERVAL_MIN {
+        return refuse("interval", format!("{interval:?}"), format!("at least {INTERVAL_MIN:?}"));
+    }
+    if timeout.is_zero() {
+        return refuse("timeout", format!("{timeout:?}"), "give a time above zero".to_owned());
+    }
+    if *size_bytes > SIZE_BYTES_MAX {
+        return refuse("size", size_bytes.to_string(), format!("at most {SIZE_BYTES_MAX} bytes"));
+    }
+    if config.ttl == Some(0) {
+        return refuse("ttl", "0".to_owned(), "give 1 to 255".to_owned());
+    }
+    let family = |addr: &IpAddr| addr.is_ipv4();
+    if let Some(source) = config.source
+        && targets.iter().any(|target| family(&target.addr) != family(&source))
+    {
+        let mend = "it must be of the same family as every target".to_owned();
+        return refuse("source", source.to_string(), mend);
+    }
+    Ok(())
 }

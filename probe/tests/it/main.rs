@@ -1,0 +1,3 @@
+//! The measurements against a real kernel.
+
+mod ping;
