@@ -8,6 +8,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::event::Event;
+#[cfg(feature = "journal")]
+use crate::journal::{JournalConfig, JournalError, Recovery};
+use crate::keeper::Keeper;
 use crate::recorder::{HURRY, Queue, Recorder, Shared};
 use crate::snapshot::Snapshot;
 use crate::stats::{Stats, StatsConfig};
@@ -24,13 +27,21 @@ pub struct HubConfig {
     pub publish_every: Duration,
     /// Stamps snapshots, and the counts of dropped events.
     pub clock: Arc<dyn Clock>,
+    /// Where every event is kept. Default: nowhere.
+    #[cfg(feature = "journal")]
+    pub journal: Option<JournalConfig>,
 }
 
 impl HubConfig {
     /// The defaults, on a clock.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        let publish_every = Duration::from_millis(100);
-        Self { stats: StatsConfig::default(), publish_every, clock }
+        Self {
+            stats: StatsConfig::default(),
+            publish_every: Duration::from_millis(100),
+            clock,
+            #[cfg(feature = "journal")]
+            journal: None,
+        }
     }
 }
 
@@ -57,6 +68,10 @@ pub enum HubError {
     /// The system has no thread to give; fewer processes or a higher limit mend it.
     #[error("cannot start the thread that folds events")]
     Thread(#[source] io::Error),
+    /// The journal cannot be written.
+    #[cfg(feature = "journal")]
+    #[error("cannot record to the journal")]
+    Journal(#[from] JournalError),
 }
 
 /// Owns the fold. Events go in by its [`Recorder`]s, [`Snapshot`]s come out.
@@ -86,9 +101,14 @@ impl Hub {
     ///
     /// # Errors
     ///
-    /// [`HubError::Thread`] when the system refuses a thread.
+    /// [`HubError::Thread`] when the system refuses a thread, [`HubError::Journal`] when the
+    /// journal cannot be opened.
     pub fn start(config: HubConfig) -> Result<Self, HubError> {
-        let shared = Arc::new(Shared::new());
+        #[cfg(feature = "journal")]
+        let keeper = Keeper::open(config.journal)?;
+        #[cfg(not(feature = "journal"))]
+        let keeper = Keeper::default();
+        let shared = Arc::new(Shared::new(keeper));
         let folder = Folder {
             shared: Arc::clone(&shared),
             stats: Stats::new(config.stats),
@@ -127,11 +147,24 @@ impl Hub {
         self.snapshot()
     }
 
-    /// Folds what is left, ends the thread and returns the last snapshot. Recorders that live on
-    /// drop what they are given.
+    /// Folds what is left, brings the journal onto the disk, ends the thread and returns the last
+    /// snapshot. Recorders that live on drop what they are given.
     pub fn finish(mut self) -> Arc<Snapshot> {
         self.stop();
         self.snapshot()
+    }
+
+    /// Why the journal lacks events; `None` while it lacks none. After a failure that is not about
+    /// one event alone nothing more is journaled, while folding goes on.
+    #[cfg(feature = "journal")]
+    pub fn journal_error(&self) -> Option<Arc<JournalError>> {
+        self.shared.lock().keeper.error.clone()
+    }
+
+    /// What opening the journal found and mended; `None` without a journal.
+    #[cfg(feature = "journal")]
+    pub fn journal_recovery(&self) -> Option<Recovery> {
+        self.shared.lock().keeper.recovery
     }
 
     fn stop(&mut self) {
@@ -173,7 +206,12 @@ impl Folder {
             if turn.publish {
                 self.publish();
             }
-            self.shared.lock().flushes_done = turn.flushes;
+            let mut queue = self.shared.lock();
+            queue.flushes_done = turn.flushes;
+            if turn.stop {
+                queue.keeper.finish();
+            }
+            drop(queue);
             self.shared.done.notify_all();
             if turn.stop {
                 return;

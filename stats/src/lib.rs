@@ -14,6 +14,9 @@
 pub mod distribution;
 pub mod event;
 pub mod hub;
+#[cfg(feature = "journal")]
+pub mod journal;
+mod keeper;
 pub mod machine;
 pub mod recorder;
 pub mod sink;

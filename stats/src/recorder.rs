@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::event::{Dropped, Event, Kind, Origin, Source};
+use crate::keeper::{Encoded, Keeper};
 use crate::snapshot::Snapshot;
 use crate::{Sink, Stamp};
 
@@ -61,11 +62,13 @@ pub(crate) struct Shared {
     /// Told when something was published.
     pub(crate) done: Condvar,
     pub(crate) published: ArcSwap<Snapshot>,
+    journaled: bool,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     pub(crate) events: Vec<Event>,
+    pub(crate) keeper: Keeper,
     /// Dropped and not yet told.
     pub(crate) dropped: u64,
     /// Flushes asked for, and how many of them are done.
@@ -78,9 +81,10 @@ pub(crate) struct Queue {
 }
 
 impl Shared {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(keeper: Keeper) -> Self {
         Self {
-            queue: Mutex::default(),
+            journaled: keeper.is_wanted(),
+            queue: Mutex::new(Queue { keeper, ..Queue::default() }),
             work: Condvar::new(),
             done: Condvar::new(),
             published: ArcSwap::default(),
@@ -93,6 +97,7 @@ impl Shared {
     }
 
     fn record(&self, event: Event) -> Recorded {
+        let encoded = Encoded::new(&event, self.journaled);
         let mut queue = self.lock();
         // Room for two: the event, and the count of those dropped before it.
         if queue.stop || queue.events.len() + 2 > Recorder::QUEUE_MAX {
@@ -101,7 +106,7 @@ impl Shared {
         }
         let before = queue.events.len();
         queue.tell_dropped(event.at);
-        let kept = queue.push(event);
+        let kept = queue.push(event, encoded);
         let after = queue.events.len();
         drop(queue);
         if before == 0 || (before < HURRY && after >= HURRY) {
@@ -117,13 +122,16 @@ impl Queue {
         let count = std::mem::take(&mut self.dropped);
         if count > 0 {
             let origin = Origin::new(Source::Stats, "recorder");
-            let _: Recorded = self.push(Event::new(at, origin, Kind::Dropped(Dropped { count })));
+            let event = Event::new(at, origin, Kind::Dropped(Dropped { count }));
+            let encoded = Encoded::new(&event, self.keeper.is_wanted());
+            let _: Recorded = self.push(event, encoded);
         }
     }
 
-    fn push(&mut self, event: Event) -> Recorded {
+    /// Journal and fold get events in the same order: a replay folds to the same statistics.
+    fn push(&mut self, event: Event, encoded: Encoded) -> Recorded {
         self.events.push(event);
-        Recorded::Kept
+        self.keeper.keep(encoded)
     }
 }
 
