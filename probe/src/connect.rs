@@ -14,7 +14,7 @@
 //! | RST right after the handshake | `Reset` |
 //! | nothing | `TimedOut` |
 
-mod dial;
+pub(crate) mod dial;
 mod race;
 
 use std::collections::HashMap;

@@ -17,6 +17,7 @@ mod ask;
 mod judge;
 mod server;
 mod special;
+mod system;
 mod trust;
 mod wire;
 
@@ -52,7 +53,8 @@ pub const DOH_SERVERS: [&str; 2] =
 pub struct DnsConfig {
     /// Whose events these are.
     pub origin: Origin,
-    /// The name to ask for; always taken as absolute, so that no search list applies.
+    /// The name to ask for. Servers are asked for it as it is; only the system's resolver may
+    /// apply its hosts file and search list, as it does for every program.
     pub name: String,
     /// The record types to ask for. Default: A and AAAA. The system's resolver knows only these
     /// two and is not asked for others.

@@ -105,7 +105,8 @@ pub struct TcpReport {
 /// let addr = server.local_addr().unwrap();
 /// let config = TcpConfig::new(Origin::new(Source::Tcp, "demo"), vec![addr]);
 /// let hang_up = async { drop(server.accept().await) };
-/// let (report, ()) = tokio::join!(tcp::run(&config, &Discard, &CancellationToken::new()), hang_up);
+/// let cancel = CancellationToken::new();
+/// let (report, ()) = tokio::join!(tcp::run(&config, &Discard, &cancel), hang_up);
 /// assert_eq!(report.unwrap().replies[0].outcome, AppOutcome::Closed);
 /// # });
 /// ```

@@ -12,25 +12,25 @@ use tokio::net::TcpStream;
 pub struct IcmpSender {
     /// Who sent it: a router, the host itself, or this host when a neighbour did not answer.
     pub from: Option<IpAddr>,
-    /// The ICMP or ICMPv6 type.
+    /// The type, of ICMP or of `ICMPv6`.
     pub icmp_type: u8,
     /// Its code.
     pub code: u8,
 }
 
-pub(super) struct Dialled {
-    pub(super) stream: TcpStream,
-    pub(super) local: Option<SocketAddr>,
-    pub(super) info: Option<TcpInfo>,
+pub(crate) struct Dialled {
+    pub(crate) stream: TcpStream,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) info: Option<TcpInfo>,
 }
 
-pub(super) struct DialError {
-    pub(super) outcome: TcpOutcome,
-    pub(super) icmp: Option<IcmpSender>,
+pub(crate) struct DialError {
+    pub(crate) outcome: TcpOutcome,
+    pub(crate) icmp: Option<IcmpSender>,
 }
 
 /// Connects once, for as long as the future lives.
-pub(super) async fn dial(
+pub(crate) async fn dial(
     addr: SocketAddr,
     source: Option<IpAddr>,
     interface: Option<&str>,
@@ -44,10 +44,8 @@ pub(super) async fn dial(
     }
     let stream = TcpStream::from_std(socket.into()).map_err(|error| here(&error))?;
     let ready = stream.writable().await;
-    let error = match (ready, stream.take_error()) {
-        (_, Ok(Some(error))) | (Err(error), Ok(None)) | (_, Err(error)) => Some(error),
-        (Ok(()), Ok(None)) => None,
-    };
+    // The socket's own error says more than the failure to wait for it.
+    let error = stream.take_error().unwrap_or_else(Some).or(ready.err());
     if let Some(error) = error {
         let icmp = sender(&stream);
         return Err(DialError { outcome: after(&error, icmp, addr), icmp });
@@ -71,12 +69,12 @@ fn open(addr: SocketAddr, source: Option<IpAddr>, interface: Option<&str>) -> io
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn bind_interface(socket: &Socket, interface: Option<&str>) -> io::Result<()> {
+pub(crate) fn bind_interface(socket: &Socket, interface: Option<&str>) -> io::Result<()> {
     interface.map_or(Ok(()), |name| socket.bind_device(Some(name.as_bytes())))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn bind_interface(_socket: &Socket, interface: Option<&str>) -> io::Result<()> {
+pub(crate) fn bind_interface(_socket: &Socket, interface: Option<&str>) -> io::Result<()> {
     interface.map_or(Ok(()), |_| Err(io::Error::from_raw_os_error(libc::ENOPROTOOPT)))
 }
 
@@ -126,7 +124,7 @@ fn is_prohibition(icmp: IcmpSender, addr: SocketAddr) -> bool {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn want_icmp(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
+pub(crate) fn want_icmp(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
     use nix::sys::socket::{setsockopt, sockopt};
     match addr {
         SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4RecvErr, &true)?,
@@ -136,7 +134,7 @@ fn want_icmp(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn want_icmp(_socket: &Socket, _addr: SocketAddr) -> io::Result<()> {
+pub(crate) fn want_icmp(_socket: &Socket, _addr: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 

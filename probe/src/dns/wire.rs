@@ -26,7 +26,7 @@ impl Ask {
 
     /// The answer in `bytes`, if they are one to this question. Any bytes: never a panic.
     pub(super) fn answer(&self, bytes: &[u8]) -> Result<Message, Mismatch> {
-        let message = Message::from_vec(bytes).map_err(|_| Mismatch::Malformed)?;
+        let message = Message::from_vec(bytes).map_err(|_decode| Mismatch::Malformed)?;
         self.check(&message)?;
         Ok(message)
     }
