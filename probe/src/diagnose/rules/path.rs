@@ -26,10 +26,8 @@ const HEAVY_LOSS_RATIO: f64 = 0.3;
 /// The gateway answers, none of the references does, and nothing else from beyond.
 pub(super) fn internet_down(facts: &Facts<'_>) -> Option<Finding> {
     let subject = facts.subject;
-    let mut dead = facts.contacts(&subject.references).filter(|contact| is_out_of_reach(contact));
-    let evidence: Vec<_> = dead.by_ref().flat_map(Contact::against).collect();
-    let all_dead =
-        !subject.references.is_empty() && facts.contacts(&subject.references).all(is_out_of_reach);
+    let references = || facts.contacts(&subject.references);
+    let all_dead = !subject.references.is_empty() && references().all(is_out_of_reach);
     if !all_dead || !facts.gateway_alive() || facts.target_alive() || !facts.beyond().is_empty() {
         return None;
     }
