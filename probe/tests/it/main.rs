@@ -1,3 +1,4 @@
 //! The measurements against a real kernel.
 
+mod diagnose;
 mod ping;

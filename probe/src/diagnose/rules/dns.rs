@@ -153,9 +153,19 @@ pub(super) fn hijack_rewrite(facts: &Facts<'_>) -> Option<Finding> {
 /// unless that one does not exist.
 pub(super) fn hijack_nxdomain(facts: &Facts<'_>) -> Option<Finding> {
     let advice = "Use another DNS server, or ask the provider to switch its search page off.";
-    judged(facts, Cause::DnsHijackNxdomain, advice, |integrity| {
+    let mut finding = judged(facts, Cause::DnsHijackNxdomain, advice, |integrity| {
         integrity == DnsIntegrity::NxdomainRewritten
-    })
+    })?;
+    let name = facts.subject.target.dns_name()?;
+    let denied = facts.dns_answers.iter().any(|(_, answer)| {
+        answer.role == DnsRole::Trusted
+            && &*answer.rcode == "NXDOMAIN"
+            && answer.name.eq_ignore_ascii_case(name)
+    });
+    if !denied {
+        finding.severity = finding.severity.min(Severity::Warning);
+    }
+    Some(finding)
 }
 
 fn judged(
