@@ -59,3 +59,6 @@ fn finding(
     let advice = advice.to_owned();
     Finding { cause, severity, confidence, summary, advice, scope, evidence }
 }
+
+#[cfg(test)]
+mod tests;
