@@ -47,12 +47,6 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Answer> {
         let test_panic = false;
         return dashboard::run(targets, common.clone(), test_panic).await;
     };
-    if !words.is_empty() {
-        bail!(
-            "a target stands before the command; write the command first, \
-             or `sojourner -- TARGET` for a target that is named like a command"
-        );
-    }
     match command {
         Command::Check(args) => {
             let targets = targets::gather(&args.targets, common, "check", CHECKED_MAX)?;

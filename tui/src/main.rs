@@ -58,7 +58,8 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             let message = format!("{error:#}");
-            drop(writeln!(io::stderr(), "sojourner: {}", text::sanitise(&message)));
+            let lines: Vec<_> = message.lines().map(text::sanitise).collect();
+            drop(writeln!(io::stderr(), "sojourner: {}", lines.join("\n")));
             ExitCode::from(2)
         }
     }

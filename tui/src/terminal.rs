@@ -32,14 +32,15 @@ impl Guard {
         if guard.is_err() {
             restore();
         }
-        let mut guard = guard?;
+        let guard = guard?;
+        // Not `Terminal::clear`: that asks where the cursor is, and not every terminal answers.
         execute!(
             io::stdout(),
             terminal::EnterAlternateScreen,
+            terminal::Clear(terminal::ClearType::All),
             event::EnableBracketedPaste,
             cursor::Hide
         )?;
-        guard.terminal.clear()?;
         Ok(guard)
     }
 
