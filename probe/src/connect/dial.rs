@@ -45,7 +45,7 @@ pub(crate) async fn dial(
     let stream = TcpStream::from_std(socket.into()).map_err(|error| here(&error))?;
     let ready = stream.writable().await;
     // The socket's own error says more than the failure to wait for it.
-    let error = stream.take_error().unwrap_or_else(Some).or(ready.err());
+    let error = stream.take_error().unwrap_or_else(Some).or_else(|| ready.err());
     if let Some(error) = error {
         let icmp = sender(&stream);
         return Err(DialError { outcome: after(&error, icmp, addr), icmp });

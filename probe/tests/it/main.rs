@@ -2,3 +2,4 @@
 
 mod diagnose;
 mod ping;
+mod tcp;
