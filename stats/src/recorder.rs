@@ -137,3 +137,31 @@ impl Queue {
 
 /// A queue this full is folded at once, before the next snapshot is due.
 pub(crate) const HURRY: usize = Recorder::QUEUE_MAX / 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        Event::new(Stamp::default(), Origin::new(Source::App, "t"), Kind::Unknown)
+    }
+
+    #[test]
+    fn a_full_queue_counts_what_it_drops_and_tells_once_there_is_room() {
+        // No fold thread: nobody takes anything out.
+        let shared = Arc::new(Shared::new(Keeper::default()));
+        let recorder = Recorder::new(Arc::clone(&shared));
+        let results: Vec<_> =
+            (0..Recorder::QUEUE_MAX + 10).map(|_| recorder.record(&event())).collect();
+        let kept = results.iter().filter(|result| **result == Recorded::Kept).count();
+        assert!(kept < Recorder::QUEUE_MAX && kept > Recorder::QUEUE_MAX - 10, "{kept}");
+        assert_eq!(shared.lock().events.len(), kept);
+
+        shared.lock().events.clear();
+        assert_eq!(recorder.record(&event()), Recorded::Kept);
+        let queue = shared.lock();
+        let dropped = u64::try_from(results.len() - kept).unwrap();
+        assert_eq!(queue.events[0].kind, Kind::Dropped(Dropped { count: dropped }));
+        assert_eq!((queue.events.len(), queue.dropped), (2, 0));
+    }
+}
