@@ -101,6 +101,9 @@ pub(crate) struct TraceArgs {
     /// Packets to explore with
     #[arg(long, value_enum, default_value_t = TraceWith::Auto)]
     pub(crate) protocol: TraceWith,
+    /// The same as `--protocol udp`
+    #[arg(long, conflicts_with = "protocol")]
+    pub(crate) udp: bool,
     /// The farthest hop to look for
     #[arg(long, value_name = "HOPS", default_value_t = 30,
         value_parser = clap::value_parser!(u8).range(1..=64))]

@@ -19,7 +19,7 @@ use crate::Answer;
 use crate::args::Common;
 use crate::command::{check_config, error_chain, interrupted};
 use crate::model::{Command, Message, Model, Redraw};
-use crate::session::Session;
+use crate::session::{Session, Verdicts};
 use crate::terminal::Guard;
 use crate::theme::{Depth, Theme};
 use crate::view;
@@ -55,7 +55,13 @@ pub(crate) async fn run(
     let cancel = CancellationToken::new();
     let sink: Arc<dyn Sink> = Arc::new(hub.recorder());
     let (notes, told_notes) = mpsc::channel(MESSAGES_MAX);
-    let session = Session { targets: targets.into(), common: common.clone(), interval, timeout };
+    let session = Session {
+        targets: targets.into(),
+        common: common.clone(),
+        interval,
+        timeout,
+        diagnose_every: None,
+    };
     let tasks = session.start(Arc::clone(&sink), notes, &cancel);
     let theme = Theme::new(Depth::detect(|name| std::env::var(name).ok()));
     let screen = Screen { model, theme, hub, sink, common, cancel: cancel.clone(), test_panic };
@@ -150,8 +156,11 @@ impl Screen {
     ) {
         let Some(state) = self.model.targets.get(index) else { return };
         let config = check_config(&self.common, state.target.clone());
-        let (sink, cancel, ended) =
-            (Verdicts(Arc::clone(&self.sink)), self.cancel.clone(), ended.clone());
+        let (sink, cancel, ended) = (
+            Verdicts::new(Arc::clone(&self.sink), self.cancel.clone()),
+            self.cancel.clone(),
+            ended.clone(),
+        );
         running.spawn(async move {
             let note = match config {
                 Ok(config) => diagnose::run(&config, &sink, &cancel)
@@ -162,18 +171,5 @@ impl Screen {
             };
             drop(ended.send((index, note)).await);
         });
-    }
-}
-
-/// Lets only conclusions through: the diagnosis measures for itself, and its echoes and connects
-/// would count twice in the statistics of those that go on all the time.
-struct Verdicts(Arc<dyn Sink>);
-
-impl Sink for Verdicts {
-    fn emit(&self, event: sojourner_stats::Event) {
-        use sojourner_stats::Kind;
-        if matches!(event.kind, Kind::Finding(_) | Kind::Verdict(_) | Kind::LocalNetwork(_)) {
-            self.0.emit(event);
-        }
     }
 }

@@ -142,7 +142,7 @@ pub(crate) enum Redraw {
 /// stays below a tenth of what the echoes send.
 pub(crate) const DIAGNOSE_EVERY: Duration = Duration::from_secs(10);
 /// The soonest a diagnosis follows another, however much the evidence changes.
-pub(crate) const DIAGNOSE_PAUSE: Duration = Duration::from_secs(3);
+pub(crate) const DIAGNOSE_PAUSE: Duration = Duration::from_secs(1);
 /// Changes of a verdict kept: as many as the largest screen shows.
 pub(crate) const CHANGES_MAX: usize = 50;
 /// Samples kept where the statistics keep none: more than the widest screen has columns.
@@ -341,7 +341,9 @@ impl TargetState {
             Some((when, verdict)) => Shown::diagnosed(*when, verdict),
             None => live,
         };
-        let now = (self.shown.status, self.shown.cause);
+        // Healthy by the facts alone or by a diagnosis: no change worth telling.
+        let cause = self.shown.cause.filter(|cause| *cause != Cause::Healthy);
+        let now = (self.shown.status, cause);
         let before = self.changes.back().map(|(_, status, cause)| (Some(*status), *cause));
         if let Some(status) = now.0
             && before != Some(now)

@@ -9,17 +9,17 @@ use sojourner_probe::ping::{self, EngineChoice, PingConfig, PingTarget};
 use sojourner_probe::target::{Family, Target};
 use sojourner_probe::tcp::TcpConfig;
 use sojourner_probe::trace::TraceConfig;
-use sojourner_probe::{ProbeError, dns, tcp, trace};
+use sojourner_probe::{ProbeError, diagnose, dns, tcp, trace};
 use sojourner_stats::event::TraceProtocol;
 use sojourner_stats::time::SystemClock;
-use sojourner_stats::{Clock as _, Origin, Sink, Source};
+use sojourner_stats::{Clock as _, Event, Kind, Origin, Sink, Source};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{Common, Privilege};
-use crate::command::{dns_config, error_chain};
+use crate::command::{check_config, dns_config, error_chain};
 
 /// What to measure, and how often.
 #[derive(Clone, Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) common: Common,
     pub(crate) interval: Duration,
     pub(crate) timeout: Duration,
+    /// How often the first few targets are diagnosed; the dashboard does that itself.
+    pub(crate) diagnose_every: Option<Duration>,
 }
 
 /// Something that could not be measured: whose target, by index, and why.
@@ -64,6 +66,11 @@ impl Session {
         for (index, target) in shared.session.targets.iter().enumerate().take(DEEP_MAX) {
             if target.wants_dns() {
                 tasks.spawn(shared.clone().watch_dns(index));
+            }
+        }
+        if let Some(every) = shared.session.diagnose_every {
+            for index in 0..shared.session.targets.len().min(DEEP_MAX) {
+                tasks.spawn(shared.clone().watch_verdict(index, every));
             }
         }
         tasks.spawn(shared.measure(resolved));
@@ -242,6 +249,22 @@ impl Shared {
         }
     }
 
+    async fn watch_verdict(self, index: usize, every: Duration) {
+        let config = match check_config(&self.session.common, self.target(index).clone()) {
+            Ok(config) => config,
+            Err(error) => return self.note(index, format!("{error:#}")).await,
+        };
+        let sink = Verdicts::new(Arc::clone(&self.sink), self.cancel.clone());
+        loop {
+            if let Err(error) = Box::pin(diagnose::run(&config, &sink, &self.cancel)).await {
+                return self.note(index, error_chain(&error)).await;
+            }
+            if !self.wait(every).await {
+                return;
+            }
+        }
+    }
+
     async fn watch_dns(self, index: usize) {
         let target = self.target(index);
         let origin = self.origin(index, Source::Dns);
@@ -256,6 +279,30 @@ impl Shared {
             if !self.wait(DNS_EVERY).await {
                 return;
             }
+        }
+    }
+}
+
+/// Lets only conclusions through: a diagnosis measures for itself, and its echoes and connects would
+/// count twice in the statistics of those that go on all the time. Once cancelled it lets nothing
+/// through: what a diagnosis concludes from half its evidence is no news.
+pub(crate) struct Verdicts {
+    sink: Arc<dyn Sink>,
+    cancel: CancellationToken,
+}
+
+impl Verdicts {
+    pub(crate) fn new(sink: Arc<dyn Sink>, cancel: CancellationToken) -> Self {
+        Self { sink, cancel }
+    }
+}
+
+impl Sink for Verdicts {
+    fn emit(&self, event: Event) {
+        let wanted =
+            matches!(event.kind, Kind::Finding(_) | Kind::Verdict(_) | Kind::LocalNetwork(_));
+        if wanted && !self.cancel.is_cancelled() {
+            self.sink.emit(event);
         }
     }
 }

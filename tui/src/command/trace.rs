@@ -42,7 +42,7 @@ pub(super) async fn run(args: &TraceArgs, common: &Common) -> anyhow::Result<Ans
     config.timeout = common.timeout.unwrap_or(config.timeout);
     config.source = common.source;
     config.interface.clone_from(&common.interface);
-    let udp = args.protocol == TraceWith::Udp || common.privilege == Privilege::Never;
+    let udp = args.udp || args.protocol == TraceWith::Udp || common.privilege == Privilege::Never;
     config.protocol = if udp { TraceProtocol::Udp } else { TraceProtocol::Icmp };
     if !common.json {
         progress(&format!("tracing {target} ({addr}) …"));

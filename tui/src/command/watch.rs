@@ -22,6 +22,9 @@ use crate::{pulse, text};
 
 /// Notes that wait to be told.
 const NOTES_MAX: usize = 256;
+/// How often the first few targets are diagnosed: a recording should tell when something began to
+/// a minute.
+const DIAGNOSE_EVERY: Duration = Duration::from_mins(1);
 /// How often progress is told.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// Targets told of; of more, only the number is.
@@ -50,6 +53,7 @@ pub(super) async fn run(
         common: common.clone(),
         interval: common.interval.unwrap_or(Duration::from_secs(1)),
         timeout: common.timeout.unwrap_or(Duration::from_secs(2)),
+        diagnose_every: Some(DIAGNOSE_EVERY),
     };
     let sink = Arc::new(Acknowledged { recorder: hub.recorder(), printer, print: common.json });
     let mut tasks = session.start(sink, notes, &cancel);
