@@ -30,8 +30,8 @@ impl Default for StatsConfig {
 }
 
 impl StatsConfig {
-    /// Bounds for a fleet of many targets: no samples, and few cells. A pinged target then takes
-    /// about 3 KiB instead of up to 50.
+    /// Bounds for a fleet of many targets: no samples, and few cells. A target pinged once a second
+    /// then takes about 14 KiB; with the defaults it is 16 KiB after a minute, 80 after an hour.
     #[must_use]
     pub fn fleet() -> Self {
         Self { recent_max: 0, cells_max: [0, 6, 10, 0, 0], ..Self::default() }
