@@ -80,25 +80,31 @@ pub(crate) fn error_chain(error: &dyn Error) -> String {
     text
 }
 
-/// Waits for Ctrl-C, or for the system to ask for an end.
-pub(crate) async fn interrupted() {
+/// A future that waits for Ctrl-C, or for the system to ask for an end.
+///
+/// Listening begins with the call, before the future is polled: from then on no signal ends the
+/// process by itself.
+pub(crate) fn interrupted() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
+    let signals: Vec<_> = {
         use tokio::signal::unix::{SignalKind, signal};
         let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
-        let waits = kinds.into_iter().filter_map(|kind| signal(kind).ok()).map(|mut signal| {
-            Box::pin(async move {
-                signal.recv().await;
-            })
-        });
-        let waits: Vec<_> = waits.collect();
-        if !waits.is_empty() {
+        kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect()
+    };
+    async move {
+        #[cfg(unix)]
+        if !signals.is_empty() {
+            let waits = signals.into_iter().map(|mut signal| {
+                Box::pin(async move {
+                    signal.recv().await;
+                })
+            });
             futures_util::future::select_all(waits).await;
             return;
         }
-    }
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -87,6 +87,8 @@ struct Screen {
 
 impl Screen {
     async fn show(mut self, mut noted: mpsc::Receiver<crate::session::Note>) -> anyhow::Result<()> {
+        // First of all: a signal from here on must find the way to the guard.
+        let mut stop = Box::pin(interrupted());
         let mut guard = Guard::enter().context("cannot take over the terminal")?;
         let mut keys = EventStream::new();
         let mut frames = tokio::time::interval(FRAME_EVERY);
@@ -94,7 +96,6 @@ impl Screen {
         let (ended, mut endings) = mpsc::channel(MESSAGES_MAX);
         let mut running = JoinSet::new();
         let mut last: Arc<Snapshot> = self.hub.snapshot();
-        let mut stop = Box::pin(interrupted());
         let mut dirty = true;
         loop {
             if dirty {
