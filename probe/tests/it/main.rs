@@ -1,5 +1,6 @@
 //! The measurements against a real kernel.
 
 mod diagnose;
+mod dns;
 mod ping;
 mod tcp;
