@@ -159,6 +159,7 @@ impl<C: Codec> Machine for LinkMachine<C> {
         {
             self.expire(id);
         }
+        self.fill();
         match &self.phase {
             Phase::Waiting { until, with_task } => {
                 if *until <= self.now {
@@ -460,7 +461,6 @@ impl<C: Codec> LinkMachine<C> {
         if matches!(stage, Stage::Silent(_)) {
             self.beat();
         }
-        self.fill();
     }
 
     fn disconnect(&mut self, reason: DisconnectReason, errno: Option<i32>) {
@@ -585,5 +585,7 @@ impl<C: Codec> LinkMachine<C> {
 /// broken connection costs little and one task of the largest size always fits.
 const BACKLOG_BYTES_MAX: u64 = 256 * 1_024;
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
