@@ -67,7 +67,7 @@ async fn after_the_server_is_killed_the_link_comes_back_and_later_tasks_succeed(
         async move { link.send(Task::new(12, "after")).await }
     });
     status.wait_for(|status| *status == LinkStatus::ConnectFailed).await.unwrap();
-    let _server = Server::start_on(addr, Manner::Echo).await;
+    let _server = Server::start_on(addr, Manner::Echo);
     assert_eq!(later.await.unwrap().unwrap().body, "after");
     link.close().await;
     let dials = events.pick(|kind| match kind {

@@ -47,7 +47,7 @@ impl Server {
     }
 
     /// On an address where one has just ended.
-    pub(crate) async fn start_on(addr: SocketAddr, manner: Manner) -> Self {
+    pub(crate) fn start_on(addr: SocketAddr, manner: Manner) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(addr).unwrap();
@@ -93,9 +93,8 @@ async fn serve(mut stream: TcpStream, manner: Manner, noops: Arc<AtomicUsize>) -
             let noop = packet.cmd == codec.noop().0;
             noops.fetch_add(usize::from(noop), Ordering::SeqCst);
             match manner {
-                Manner::Silent => continue,
                 Manner::Hang(after) if packets >= after => return Ok(()),
-                Manner::Hang(_) => continue,
+                Manner::Silent | Manner::Hang(_) => continue,
                 Manner::Garbage if !noop => outbound.extend_from_slice(&[0; 64]),
                 Manner::PushFirst if !noop => codec.encode(99, 0, &packet.body, &mut outbound),
                 Manner::Garbage | Manner::PushFirst | Manner::Echo => {}
