@@ -1,5 +1,8 @@
 use std::time::Duration;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 use sojourner_stats::Micros;
 use sojourner_stats::event::{DnsAnswer, DnsError, DnsFailure, DnsRecord, DnsTransport};
 
@@ -139,6 +142,60 @@ fn private_names_may_have_private_addresses() {
 #[test]
 fn servers_that_were_not_asked_for_addresses_are_not_judged() {
     assert_eq!(judge(&question(), &[configured("www.a.com", "MX", NODATA)]), []);
+}
+
+const SAYINGS: &[&[&str]] = &[
+    NX,
+    NODATA,
+    SILENT,
+    SERVFAIL,
+    &["9.9.9.9"],
+    &["9.9.1.1", "alias.net."],
+    &["10.0.0.1"],
+    &["8.8.8.8", "0.0.0.0"],
+    &["2620:fe::9"],
+];
+
+type Row = (&'static str, &'static str, &'static [&'static str]);
+
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    let names = select(vec!["www.a.com", "x1.a.com"]);
+    vec((names, select(vec!["A", "AAAA"]), select(SAYINGS)), 0..8)
+}
+
+proptest! {
+    /// Whatever they say: one or two verdicts for each server that was asked, each with a sentence
+    /// and a confidence that is one.
+    #[test]
+    fn any_answers_have_a_verdict(
+        ours in rows(),
+        theirs in vec((select(vec!["t", "u"]), rows()), 0..3),
+    ) {
+        let mut lookups: Vec<_> = ours.iter().map(|it| configured(it.0, it.1, it.2)).collect();
+        for (server, rows) in &theirs {
+            lookups.extend(rows.iter().map(|it| trusted(server, it.0, it.1, it.2)));
+        }
+        let judgements = judge(&question(), &lookups);
+        let asked = ours.iter().any(|it| it.0 == "www.a.com");
+        let verdicts = if asked { 1..=2 } else { 0..=0 };
+        prop_assert!(verdicts.contains(&judgements.len()), "{judgements:?}");
+        for judgement in judgements {
+            prop_assert!((0.0..=1.0).contains(&judgement.confidence));
+            prop_assert!(!judgement.verdict.detail.is_empty());
+        }
+    }
+
+    /// Whoever says what a trusted server says is never accused.
+    #[test]
+    fn an_honest_server_is_never_accused(rows in rows()) {
+        let ours = rows.iter().map(|it| configured(it.0, it.1, it.2));
+        let theirs = rows.iter().map(|it| trusted("t", it.0, it.1, it.2));
+        let lookups: Vec<_> = ours.chain(theirs).collect();
+        for judgement in judge(&question(), &lookups) {
+            let integrity = judgement.verdict.integrity;
+            prop_assert!(matches!(integrity, Consistent | Inconclusive), "{judgement:?}");
+        }
+    }
 }
 
 fn integrities(lookups: &[Lookup]) -> Vec<DnsIntegrity> {
