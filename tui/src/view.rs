@@ -35,7 +35,7 @@ pub(crate) const WIDTH_MIN: u16 = 40;
 pub(crate) const HEIGHT_MIN: u16 = 12;
 /// From here on the panes stand side by side.
 const GRID_WIDTH: u16 = 110;
-const GRID_HEIGHT: u16 = 20;
+const GRID_HEIGHT: u16 = 16;
 
 /// Draws everything.
 pub(crate) fn draw(model: &Model, theme: Theme, frame: &mut Frame<'_>) {
@@ -116,7 +116,7 @@ fn draw_panes(model: &Model, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
     }
     let rows = Layout::vertical([Constraint::Fill(3), Constraint::Fill(2)]).split(area);
     let upper = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).split(rows[0]);
-    let lower = Layout::horizontal([Constraint::Fill(5), Constraint::Fill(4), Constraint::Fill(4)])
+    let lower = Layout::horizontal([Constraint::Fill(5), Constraint::Fill(5), Constraint::Fill(4)])
         .split(rows[1]);
     let places = [upper[0], upper[1], lower[0], lower[1], lower[2]];
     for (pane, place) in Pane::ALL.into_iter().zip(places) {

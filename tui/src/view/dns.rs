@@ -23,19 +23,15 @@ pub(super) fn draw(state: &TargetState, theme: Theme, frame: &mut Frame<'_>, are
     };
     let width = usize::from(area.width);
     let longest = view.dns.iter().map(|dns| dns.server.chars().count()).max().unwrap_or(0);
+    let roomy = width >= ROOMY_WIDTH;
     let server_width = longest.clamp(6, (width / 3).max(6));
-    let mut lines = vec![Line::styled(
-        format!(
-            " {} {:<6} {:<4} {:>7} {:<8} {}",
-            text::pad("SERVER", server_width),
-            "HOW",
-            "TYPE",
-            "TIME",
-            "RCODE",
-            "ANSWER"
-        ),
-        theme.faint(),
-    )];
+    let server = text::pad("SERVER", server_width);
+    let head = if roomy {
+        format!(" {server} {:<6} {:<4} {:>7} {:<8} ANSWER", "HOW", "TYPE", "TIME", "RCODE")
+    } else {
+        format!(" {server} {:<4} {:>7} ANSWER", "TYPE", "TIME")
+    };
+    let mut lines = vec![Line::styled(head, theme.faint())];
     lines.extend(view.dns.iter().map(|dns| row(dns, server_width, width, theme)));
     for (_, verdict) in &view.dns_verdicts {
         let (mark, style) = match verdict.integrity {
@@ -66,17 +62,29 @@ fn row(dns: &DnsView, server_width: usize, width: usize, theme: Theme) -> Line<'
         DnsRole::Trusted => ("★", theme.accent()),
         DnsRole::Configured => (" ", theme.text()),
     };
-    let used = server_width + 33;
-    Line::from(vec![
+    let mut spans = vec![
         Span::styled(role.0, role.1),
         Span::styled(text::pad(&dns.server, server_width), theme.text()),
-        Span::styled(format!(" {:<6}", words::dns_transport(dns.transport)), theme.faint()),
-        Span::styled(format!(" {}", text::pad(&dns.record_type, 4)), theme.text()),
-        Span::styled(
-            format!(" {}", text::pad_left(&text::rtt(elapsed.0), 7)),
-            theme.rtt(Some(elapsed.0)),
-        ),
-        Span::styled(format!(" {}", text::pad(&rcode, 8)), style),
-        Span::styled(format!(" {}", text::fit(&answer, width.saturating_sub(used))), style),
-    ])
+    ];
+    let time = text::pad_left(&text::rtt(elapsed.0), 7);
+    let time = Span::styled(format!(" {time}"), theme.rtt(Some(elapsed.0)));
+    let record_type = Span::styled(format!(" {}", text::pad(&dns.record_type, 4)), theme.text());
+    if width >= ROOMY_WIDTH {
+        let how = format!(" {:<6}", words::dns_transport(dns.transport));
+        spans.extend([Span::styled(how, theme.faint()), record_type, time]);
+        spans.push(Span::styled(format!(" {}", text::pad(&rcode, 8)), style));
+        let room = width.saturating_sub(server_width + 33);
+        spans.push(Span::styled(format!(" {}", text::fit(&answer, room)), style));
+    } else {
+        spans.extend([record_type, time]);
+        // What the code says is worth more than that there are no records.
+        let fine = matches!(rcode.as_str(), "NOERROR" | "–");
+        let what = if fine { &answer } else { &rcode };
+        let room = width.saturating_sub(server_width + 16);
+        spans.push(Span::styled(format!(" {}", text::fit(what, room)), style));
+    }
+    Line::from(spans)
 }
+
+/// Below this, transport and code leave their room to the answer.
+const ROOMY_WIDTH: usize = 60;

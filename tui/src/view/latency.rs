@@ -32,7 +32,7 @@ pub(super) fn draw(
         Constraint::Length(u16::from(area.height >= 5)),
     ])
     .areas(area);
-    frame.render_widget(summary(&pulse, theme), numbers);
+    frame.render_widget(summary(&pulse, numbers.width, theme), numbers);
     (&RttChart { samples: &pulse.samples, theme }).render(chart, frame.buffer_mut());
     let columns = u32::from(RttChart::samples_shown(axis.width));
     let span = match pulse.what {
@@ -54,7 +54,7 @@ fn age(span: Duration) -> String {
     }
 }
 
-fn summary(pulse: &Pulse, theme: Theme) -> Line<'static> {
+fn summary(pulse: &Pulse, width: u16, theme: Theme) -> Line<'static> {
     let bounds = |value: Option<f64>| text::seconds_or_dash(value);
     let quantile = |q| text::seconds_or_dash(pulse.rtt.quantile(q));
     let pairs = [
@@ -64,9 +64,10 @@ fn summary(pulse: &Pulse, theme: Theme) -> Line<'static> {
         ("max", bounds(pulse.rtt.max())),
     ];
     let mut spans = vec![Span::styled(format!(" {} ", pulse.what), theme.title())];
-    for (name, value) in pairs {
+    let inner = if width < 66 { &pairs[1..3] } else { &pairs[..] };
+    for (name, value) in inner {
         spans.push(Span::styled(format!(" {name} "), theme.faint()));
-        spans.push(Span::styled(value, theme.text()));
+        spans.push(Span::styled(value.clone(), theme.text()));
     }
     spans.push(Span::styled("  lost ", theme.faint()));
     let lost = format!("{} of {}", pulse.lost, pulse.sent);
