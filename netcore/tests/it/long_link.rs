@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sojourner_netcore::{Backoff, LinkConfig, LongLink, Task, TaskError};
 use sojourner_stats::Kind;
-use sojourner_stats::event::{DisconnectReason, FailStep, LinkStatus};
+use sojourner_stats::event::{AddressSource, DisconnectReason, FailStep, LinkStatus};
 use tokio::task::JoinSet;
 
 use crate::server::{Events, Manner, Server};
@@ -206,6 +206,38 @@ async fn the_last_handle_closes_the_link() {
     drop((link, other));
     while status.changed().await.is_ok() {}
     assert_eq!(*status.borrow(), LinkStatus::Disconnected);
+}
+
+#[tokio::test]
+async fn the_largest_body_goes_there_and_back_whole() {
+    let server = Server::start(Manner::Echo).await;
+    let link = LongLink::connect(config(&server), Events::default());
+    let body: Vec<u8> = (0..1_048_556_u32).map(|at| (at % 251) as u8).collect();
+    let reply = link.send(Task::new(12, body.clone())).await.unwrap();
+    assert!(reply.body == body, "{} bytes came back", reply.body.len());
+}
+
+#[tokio::test]
+async fn a_host_name_is_resolved_and_its_addresses_race() {
+    let server = Server::start(Manner::Echo).await;
+    let events = Events::default();
+    let target = format!("localhost:{}", server.addr.port());
+    let link = LongLink::connect(LinkConfig::new(&target).unwrap(), events.clone());
+    link.send(Task::new(12, "hello")).await.unwrap();
+    link.close().await;
+    let profiles = events.pick(|kind| match kind {
+        Kind::ConnectProfile(profile) => Some(profile.clone()),
+        _ => None,
+    });
+    let profile = &profiles[0];
+    assert_eq!((&*profile.host, profile.source), (&*target, AddressSource::Dns));
+    let winner = profile.winner.unwrap() as usize;
+    assert_eq!((profile.addr, profile.candidates[winner]), (Some(server.addr), server.addr));
+    let attempts = events.pick(|kind| match kind {
+        Kind::TcpConnect(connect) => Some(connect.won),
+        _ => None,
+    });
+    assert_eq!(attempts.iter().filter(|won| **won).count(), 1);
 }
 
 /// Quick to come back, so that tests are short.
