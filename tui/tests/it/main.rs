@@ -1,6 +1,7 @@
 //! The binary from outside: what it prints, how it exits, what it leaves behind.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test fails the test")]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says why")]
 
 mod commands;
 mod journal;
