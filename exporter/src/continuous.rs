@@ -156,8 +156,9 @@ impl Keeper {
         tokio::pin!(run);
         self.status.running(self.index);
         loop {
+            let all = known.len() == self.group.hosts.len();
             let refresh = async {
-                tokio::time::sleep(LOOKUP_EVERY).await;
+                tokio::time::sleep(if all { LOOKUP_EVERY } else { LOOKUP_AGAIN }).await;
                 self.look_up(known).await
             };
             let fresh = tokio::select! {
@@ -225,10 +226,54 @@ impl Keeper {
 
 /// How often names are looked up anew: the shortest common TTL.
 const LOOKUP_EVERY: Duration = Duration::from_mins(1);
-/// How long one lookup may take: as long as the usual resolver tries twice.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How soon, while some host has no address yet.
+const LOOKUP_AGAIN: Duration = Duration::from_secs(10);
+/// How long one lookup may take, since the group's other hosts wait for it at the start: as long as
+/// the usual resolver waits for one server.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many names are looked up at once; the system's resolver takes a thread for each.
 const LOOKUPS_MAX: usize = 32;
 /// How soon a run that ended is started anew, at first and at most.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_mins(1);
+
+#[cfg(test)]
+mod tests {
+    use sojourner_stats::{Hub, HubConfig};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_whose_lookup_fails_keeps_its_address_and_is_counted() {
+        let hub = Hub::start(HubConfig::default()).unwrap();
+        let mut keeper = keeper("127.0.0.1", &hub);
+        // No resolver is asked for what cannot be a name.
+        keeper.group.hosts.push("no name".to_owned());
+        let old: IpAddr = "192.0.2.9".parse().unwrap();
+        let fresh = keeper.look_up(&[("no name".to_owned(), old)].into()).await;
+        assert_eq!(fresh["no name"], old);
+        assert_eq!(fresh["127.0.0.1"], "127.0.0.1".parse::<IpAddr>().unwrap());
+        assert_eq!(keeper.status.resolve_failures("no name"), Some(1));
+        assert_eq!(keeper.status.resolve_failures("127.0.0.1"), None);
+    }
+
+    #[tokio::test]
+    async fn an_address_of_the_other_family_is_not_taken() {
+        let hub = Hub::start(HubConfig::default()).unwrap();
+        let keeper = keeper("'::1'", &hub);
+        assert!(keeper.look_up(&Addresses::new()).await.is_empty());
+        assert_eq!(keeper.status.resolve_failures("::1"), Some(1));
+    }
+
+    fn keeper(host: &str, hub: &Hub) -> Keeper {
+        let text = format!("targets: [{{hosts: [{host}], network: ip4}}]");
+        let config = Config::parse(&text, "test.yml".as_ref()).unwrap();
+        Keeper {
+            index: 0,
+            group: config.targets[0].clone(),
+            recorder: hub.recorder(),
+            status: Arc::default(),
+            stop: CancellationToken::new(),
+        }
+    }
+}

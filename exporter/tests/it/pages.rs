@@ -105,6 +105,26 @@ fn a_bad_new_configuration_leaves_the_old_one_in_force() {
 }
 
 #[test]
+fn targets_come_and_go_with_the_configuration() {
+    let config = file("targets: []\n");
+    let exporter = Exporter::start(&["--config.file", config.path().to_str().unwrap()]);
+    if exporter.probe("icmp", "127.0.0.1").value("probe_success") != Some(1.0) {
+        println!("skipped: no pings here");
+        return;
+    }
+    assert_eq!(exporter.metric("smokeping_requests_total"), None);
+    assert_eq!(exporter.metric("sojourner_ping_running"), None);
+    std::fs::write(config.path(), "targets: [{hosts: [127.0.0.1], interval: 50ms}]\n").unwrap();
+    assert_eq!(exporter.post("/-/reload").status, 200);
+    until("a ping", || exporter.metric("smokeping_requests_total").filter(|sent| *sent > 2.0));
+    assert_eq!(exporter.metric("sojourner_ping_running"), Some(1.0));
+    assert!(exporter.get("/").body.contains("<td>127.0.0.1<td>127.0.0.1<td>"));
+    std::fs::write(config.path(), "targets: []\n").unwrap();
+    assert_eq!(exporter.post("/-/reload").status, 200);
+    assert_eq!(exporter.metric("smokeping_requests_total"), None);
+}
+
+#[test]
 fn a_signal_ends_it_with_0() {
     for signal in ["-TERM", "-INT"] {
         let exporter = Exporter::start(&[]);
