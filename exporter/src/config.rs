@@ -95,7 +95,7 @@ impl Serialize for Module {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{}: cannot be read ({source}); check the path and its permissions", path.display())]
+    #[error("{}: cannot be read; check that it is there, readable, and UTF-8 text", path.display())]
     Read {
         /// Which file.
         path: PathBuf,

@@ -158,7 +158,8 @@ impl Signals {
                     let app = Arc::clone(app);
                     let reloaded = tokio::task::spawn_blocking(move || app.reload()).await;
                     if let Ok(Err(error)) = reloaded {
-                        tracing::error!(%error, "not reloaded, the old configuration stays in force");
+                        let error = anyhow::Error::from(error);
+                        tracing::error!("{error:#}: not reloaded, the old configuration stays in force");
                     }
                 }
             }

@@ -26,7 +26,7 @@ pub enum BindError {
         address: String,
     },
     /// The system refuses.
-    #[error("cannot listen on {address}: {source}; {mend}")]
+    #[error("cannot listen on {address}; {mend}")]
     Refused {
         /// What was asked for.
         address: String,

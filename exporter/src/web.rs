@@ -2,6 +2,7 @@
 
 mod landing;
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,7 +65,9 @@ async fn reload(app: &Arc<App>) -> Answer {
     match tokio::task::spawn_blocking(move || app.reload()).await {
         Ok(Ok(())) => text(StatusCode::OK, "reloaded\n".to_owned()),
         Ok(Err(error)) => {
-            let what = format!("not reloaded, the old configuration stays in force: {error}\n");
+            let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+            let what =
+                format!("not reloaded, the old configuration stays in force: {error}{cause}\n");
             text(StatusCode::INTERNAL_SERVER_ERROR, what)
         }
         Err(_shutting_down) => text(StatusCode::SERVICE_UNAVAILABLE, "shutting down\n".to_owned()),
