@@ -5,3 +5,14 @@ pub(crate) mod kernel_clock;
 #[cfg(all(feature = "suite", any(target_os = "linux", target_os = "android")))]
 pub(crate) mod socket;
 pub mod sys;
+
+/// A number nobody can guess.
+#[cfg(all(feature = "suite", any(target_os = "linux", target_os = "android")))]
+pub(crate) fn random() -> u64 {
+    use rand_core::{OsRng, TryRngCore};
+    use sojourner_stats::Clock;
+    // The system's generator does not fail on Linux once the system has started.
+    OsRng
+        .try_next_u64()
+        .unwrap_or_else(|_unavailable| sojourner_stats::time::SystemClock.instant().as_nanos())
+}

@@ -1,5 +1,13 @@
 //! The path to a target, hop by hop, all distances at once.
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod kernel;
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android")),
+    expect(dead_code, reason = "its only driver is Linux'")
+)]
+mod machine;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -93,12 +101,35 @@ pub const RTTS_MAX: usize = 1_000;
 /// [`ProbeError::Invalid`] for a setting out of range, [`ProbeError::Denied`] when ICMP sockets are
 /// refused (trace by UDP, or grant what it says), [`ProbeError::Unsupported`] elsewhere than on
 /// Linux, [`ProbeError::Io`] when a socket fails for another reason.
-#[expect(clippy::unused_async, reason = "the driver arrives with the next change")]
 pub async fn run(
     config: &TraceConfig,
-    _sink: &dyn Sink,
-    _cancel: &CancellationToken,
+    sink: &dyn Sink,
+    cancel: &CancellationToken,
 ) -> Result<TraceReport, ProbeError> {
-    let _ = config;
-    Err(ProbeError::Unsupported { what: "trace", mend: "build a later revision" })
+    let refuse = |field, value: String, mend: &str| {
+        Err(ProbeError::Invalid { field, value, mend: mend.to_owned() })
+    };
+    if !(1..=MAX_TTL).contains(&config.max_ttl) {
+        return refuse("max ttl", config.max_ttl.to_string(), "give 1 to 64");
+    }
+    if config.timeout.is_zero() {
+        return refuse("timeout", "0 s".to_owned(), "give a time above zero");
+    }
+    if config.interval.is_zero() && config.rounds.is_none() {
+        return refuse(
+            "interval",
+            "0 s".to_owned(),
+            "give a time above zero, or a number of rounds",
+        );
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return kernel::run(config, sink, cancel).await;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (sink, cancel);
+        Err(ProbeError::Unsupported { what: "tracing", mend: "run it on Linux" })
+    }
 }
+
+/// Farthest distance: the longest paths of the Internet have about 40 hops.
+const MAX_TTL: u8 = 64;

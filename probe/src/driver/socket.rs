@@ -141,6 +141,11 @@ impl ProbeSocket {
     }
 }
 
+/// Whether this process may have such a socket, with its error queue; it is closed at once.
+pub(crate) fn try_open(family: Family, method: Method) -> io::Result<()> {
+    create(family, method).and_then(|socket| prepare(&socket, family, method))
+}
+
 /// The local address from which this host would send to `addr`.
 pub(crate) fn local_addr_toward(addr: IpAddr) -> Option<IpAddr> {
     let any: IpAddr = match addr {
@@ -153,17 +158,25 @@ pub(crate) fn local_addr_toward(addr: IpAddr) -> Option<IpAddr> {
 }
 
 fn new_socket(family: Family, method: Method) -> Result<Socket, ProbeError> {
+    let op = match method {
+        Method::IcmpDgram => "opening an ICMP datagram socket",
+        Method::IcmpRaw => "opening a raw ICMP socket",
+        Method::Udp => "opening a UDP socket",
+    };
+    create(family, method).map_err(|source| ProbeError::from_io(op, ICMP_MEND, source))
+}
+
+fn create(family: Family, method: Method) -> io::Result<Socket> {
     let (domain, icmp) = match family {
         Family::V4 => (Domain::IPV4, Protocol::ICMPV4),
         Family::V6 => (Domain::IPV6, Protocol::ICMPV6),
     };
-    let (op, kind, protocol) = match method {
-        Method::IcmpDgram => ("opening an ICMP datagram socket", Type::DGRAM, icmp),
-        Method::IcmpRaw => ("opening a raw ICMP socket", Type::RAW, icmp),
-        Method::Udp => ("opening a UDP socket", Type::DGRAM, Protocol::UDP),
+    let (kind, protocol) = match method {
+        Method::IcmpDgram => (Type::DGRAM, icmp),
+        Method::IcmpRaw => (Type::RAW, icmp),
+        Method::Udp => (Type::DGRAM, Protocol::UDP),
     };
     Socket::new(domain, kind, Some(protocol))
-        .map_err(|source| ProbeError::from_io(op, ICMP_MEND, source))
 }
 
 fn prepare(socket: &Socket, family: Family, method: Method) -> io::Result<()> {

@@ -4,7 +4,6 @@ use std::io;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
 
-use rand_core::{OsRng, TryRngCore};
 use sojourner_stats::event::{IcmpUnreachable, PingEngine, StampSource};
 use sojourner_stats::time::SystemClock;
 use sojourner_stats::{Clock, Event, Instant, Machine, Sink, Stamp};
@@ -14,6 +13,7 @@ use super::machine::{Echo, Key, PingInput, Pinger, Schedule};
 use super::{EngineChoice, PingConfig, PingReport};
 use crate::ProbeError;
 use crate::driver::kernel_clock::KernelClock;
+use crate::driver::random;
 use crate::driver::socket::{Method, ProbeSocket, SocketOptions, local_addr_toward};
 use crate::driver::sys::linux::{Batch, Datagram, Origin, Queue, QueuedError};
 use crate::wire::icmp::{self, Cookie, EchoKind, Family};
@@ -345,12 +345,6 @@ impl Reader<'_> {
             _ => Some(partial), // a small payload of ours, or a router that quotes little
         }
     }
-}
-
-/// A number nobody can guess.
-fn random() -> u64 {
-    // The system's generator does not fail on Linux once the system has started.
-    OsRng.try_next_u64().unwrap_or_else(|_unavailable| SystemClock.instant().as_nanos())
 }
 
 /// Datagrams a system call, and sends between two receives.

@@ -4,3 +4,4 @@ mod diagnose;
 mod dns;
 mod ping;
 mod tcp;
+mod trace;
