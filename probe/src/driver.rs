@@ -6,6 +6,13 @@ pub(crate) mod kernel_clock;
 pub(crate) mod socket;
 pub mod sys;
 
+/// The last 16 bits, as sequence numbers and identifiers carry them.
+#[cfg(feature = "suite")]
+pub(crate) const fn low_16(id: u64) -> u16 {
+    let [.., high, low] = id.to_be_bytes();
+    u16::from_be_bytes([high, low])
+}
+
 /// A number nobody can guess.
 #[cfg(all(feature = "suite", any(target_os = "linux", target_os = "android")))]
 pub(crate) fn random() -> u64 {

@@ -55,7 +55,7 @@ fn look() -> (i128, Stamp) {
         if best.is_none_or(|(best_ns, ..)| width_ns < best_ns) {
             best = Some((width_ns, offset_ns, now));
         }
-        if width_ns < WIDTH_GOOD.as_nanos() as u64 {
+        if Duration::from_nanos(width_ns) < WIDTH_GOOD {
             break;
         }
     }

@@ -13,9 +13,9 @@ use super::machine::{Echo, Key, PingInput, Pinger, Schedule};
 use super::{EngineChoice, PingConfig, PingReport};
 use crate::ProbeError;
 use crate::driver::kernel_clock::KernelClock;
-use crate::driver::random;
 use crate::driver::socket::{Method, ProbeSocket, SocketOptions, local_addr_toward};
 use crate::driver::sys::linux::{Batch, Datagram, Origin, Queue, QueuedError};
+use crate::driver::{low_16, random};
 use crate::wire::icmp::{self, Cookie, EchoKind, Family};
 
 /// Opens what the choice allows, and pings.
@@ -56,7 +56,7 @@ impl<'a> Driver<'a> {
         let run = random();
         let lane = |family: Family, of_family: fn(&IpAddr) -> bool| {
             let wanted = config.targets.iter().any(|target| of_family(&target.addr));
-            wanted.then(|| Lane::open(config, family, run as u16)).transpose()
+            wanted.then(|| Lane::open(config, family, low_16(run))).transpose()
         };
         let v4 = lane(Family::V4, IpAddr::is_ipv4)?;
         let v6 = lane(Family::V6, IpAddr::is_ipv6)?;
@@ -76,7 +76,7 @@ impl<'a> Driver<'a> {
             clock: KernelClock::new(),
             batch: Batch::new(BATCH, bytes + HEADERS_BYTES_MAX),
             run,
-            payload: (0..bytes).map(|i| i as u8).collect(),
+            payload: (0..=u8::MAX).cycle().take(bytes).collect(),
             message: Vec::with_capacity(bytes + icmp::HEADER_BYTES),
             heard: Vec::new(),
             held: None,
@@ -131,14 +131,14 @@ impl<'a> Driver<'a> {
         Cookie { run: self.run, id }.write(&mut self.payload);
         let to = match lane.socket.method {
             Method::IcmpDgram | Method::IcmpRaw => {
-                let (ident, seq) = (lane.ident, id as u16);
+                let (ident, seq) = (lane.ident, low_16(id));
                 icmp::Echo { kind: EchoKind::Request, ident, seq, payload: &self.payload }
                     .emit(lane.socket.family, &mut self.message);
                 lane.socket.peer(addr, 0)
             }
             Method::Udp => {
                 self.message.clone_from(&self.payload);
-                lane.socket.peer(addr, UDP_PORT_FIRST + (id as u16 & UDP_PORT_MASK))
+                lane.socket.peer(addr, UDP_PORT_FIRST + (low_16(id) & UDP_PORT_MASK))
             }
         };
         let mut errno = 0;
@@ -354,7 +354,7 @@ const HEADERS_BYTES_MAX: usize = 60 + icmp::HEADER_BYTES;
 /// Sends of one echo, before its error is its own: errors of others seldom come this densely.
 const SEND_TRIES: usize = 8;
 /// Longest sleep: a bound on what a suspended timer can delay.
-const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(60);
+const WAIT_MAX: std::time::Duration = std::time::Duration::from_mins(1);
 /// How far a kernel stamp may lie ahead of our own look at the clock.
 const STAMP_AHEAD_MAX: std::time::Duration = std::time::Duration::from_micros(50);
 /// The first of the ports that traceroute made known as closed.

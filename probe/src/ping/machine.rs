@@ -11,6 +11,8 @@ use sojourner_stats::event::{
 };
 use sojourner_stats::{Deadline, Instant, Kind, Machine};
 
+use crate::driver::low_16;
+
 use super::PingSummary;
 use super::PingTarget;
 
@@ -98,10 +100,11 @@ impl Pinger {
         let targets: Vec<_> = targets.into_iter().map(Target::new).collect();
         let groups = targets.len().div_ceil(GROUP).max(1);
         let spacing = schedule.interval / u32::try_from(groups).unwrap_or(u32::MAX);
+        let members = u32::try_from(GROUP).unwrap_or(u32::MAX);
         let due = (0_u32..)
             .zip(&targets)
             .filter(|_| schedule.count != Some(0))
-            .map(|(index, _)| Reverse((now + spacing * (index / GROUP as u32), index)))
+            .map(|(index, _)| Reverse((now + spacing * (index / members), index)))
             .collect();
         Self {
             schedule,
@@ -125,7 +128,7 @@ impl Pinger {
         self.targets.into_iter().map(|target| target.summary).collect()
     }
 
-    fn on_reply(&mut self, at: Instant, reply: Reply) {
+    fn on_reply(&mut self, at: Instant, reply: &Reply) {
         let Some((record, target)) = self.find(reply.key) else { return };
         let (mut at, mut stamp) = (at, reply.stamp);
         if at < record.sent {
@@ -145,7 +148,7 @@ impl Pinger {
                 summary.rtt_max = Some(summary.rtt_max.map_or(rtt, |max| max.max(rtt)));
                 summary.rtt_mean =
                     Some(target.rtt_sum / u32::try_from(summary.replies).unwrap_or(u32::MAX));
-                let Reply { ttl, size_bytes, .. } = reply;
+                let Reply { ttl, size_bytes, .. } = *reply;
                 let engine = summary.engine;
                 Kind::PingReply(PingReply { seq, addr, rtt_us, ttl, size_bytes, stamp, engine })
             }
@@ -197,7 +200,7 @@ impl Pinger {
         let step = usize::from(mask) + 1;
         let next_id = self.first + self.records.len() as u64;
         let newest = next_id.checked_sub(1)?;
-        let back = (newest as u16).wrapping_sub(bits) & mask;
+        let back = low_16(newest).wrapping_sub(bits) & mask;
         let newest = usize::try_from(newest.checked_sub(u64::from(back))?.checked_sub(self.first)?);
         let candidates = (0..=newest.ok()?).rev().step_by(step).take(PARTIAL_LOOKS_MAX);
         let asked = |index: &usize| {
@@ -267,7 +270,7 @@ impl Machine for Pinger {
                 });
             }
             PingInput::Reply { key, ttl, size_bytes, stamp, seen } => {
-                self.on_reply(at, Reply { key, ttl, size_bytes, stamp, seen });
+                self.on_reply(at, &Reply { key, ttl, size_bytes, stamp, seen });
             }
             PingInput::Error { key, from, error } => {
                 self.on_error(at, key, |seq, summary| {

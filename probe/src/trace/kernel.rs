@@ -13,9 +13,9 @@ use super::machine::{Probe, TraceInput, Tracer};
 use super::{TraceConfig, TraceReport};
 use crate::ProbeError;
 use crate::driver::kernel_clock::KernelClock;
-use crate::driver::random;
 use crate::driver::socket::{Method, ProbeSocket, SocketOptions};
 use crate::driver::sys::linux::{Batch, Datagram, Origin, Queue};
+use crate::driver::{low_16, random};
 use crate::wire::icmp::{self, Cookie, EchoKind, Family};
 
 pub(super) async fn run(
@@ -31,7 +31,7 @@ pub(super) async fn run(
         _ => ProbeSocket::icmp(family, options),
     }?;
     let run = random();
-    let reader = Reader { config, run, family, method: socket.method, ident: run as u16 };
+    let reader = Reader { config, run, family, method: socket.method, ident: low_16(run) };
     let mut driver = Driver {
         tracer: Tracer::new(config, SystemClock.instant()),
         reader,
@@ -87,10 +87,10 @@ impl Driver<'_> {
         let to = if self.socket.method == Method::Udp {
             self.message.clear();
             self.message.extend_from_slice(&self.payload);
-            let port = UDP_PORT_FIRST + (id as u16 & UDP_PORT_MASK);
+            let port = UDP_PORT_FIRST + (low_16(id) & UDP_PORT_MASK);
             self.socket.peer(self.reader.config.addr, port)
         } else {
-            let (ident, seq) = (self.reader.ident, id as u16);
+            let (ident, seq) = (self.reader.ident, low_16(id));
             icmp::Echo { kind: EchoKind::Request, ident, seq, payload: &self.payload }
                 .emit(self.reader.family, &mut self.message);
             self.socket.peer(self.reader.config.addr, 0)
@@ -210,7 +210,8 @@ impl Reader<'_> {
             None => (u64::from(bits & mask), u64::from(mask)),
         };
         let ttl = u8::try_from(id & TTL_MASK).ok()?;
-        Some(((id >> TTL_BITS) as u32, (mask >> TTL_BITS) as u32, ttl))
+        let rounds = |bits: u64| u32::try_from(bits >> TTL_BITS & u64::from(u32::MAX)).ok();
+        Some((rounds(id)?, rounds(mask)?, ttl))
     }
 }
 
@@ -230,6 +231,6 @@ const UDP_PORT_MASK: u16 = 511;
 /// Sends of one probe: each earlier probe's answer can fail it once.
 const SEND_TRIES: usize = 64;
 /// Longest sleep: a bound on what a suspended timer can delay.
-const WAIT_MAX: Duration = Duration::from_secs(60);
+const WAIT_MAX: Duration = Duration::from_mins(1);
 /// How far a kernel stamp may lie ahead of our own look at the clock.
 const STAMP_AHEAD_MAX: Duration = Duration::from_micros(50);

@@ -10,12 +10,12 @@ use sojourner_stats::{Event, Kind, Origin, Source};
 use tokio_util::sync::CancellationToken;
 
 fn target(addr: &str) -> PingTarget {
-    PingTarget { origin: Origin::new(Source::Ping, addr), addr: addr.parse().unwrap() }
+    PingTarget { origin: Origin::new(Source::Ping, addr), addr: addr.parse().expect("an address") }
 }
 
 async fn run(config: &PingConfig) -> (PingReport, Vec<Event>) {
     let (sink, mut events) = events::channel(1 << 20);
-    let report = ping::run(config, &sink, &CancellationToken::new()).await.unwrap();
+    let report = ping::run(config, &sink, &CancellationToken::new()).await.expect("it may");
     drop(sink);
     (report, std::iter::from_fn(|| events.try_next()).collect())
 }
@@ -29,7 +29,7 @@ fn assert_all_answered(report: &PingReport, engine: PingEngine) {
     for target in &report.targets {
         assert_eq!((target.replies, target.sent()), (3, 3), "{target:?}");
         assert_eq!(target.engine, engine);
-        assert!(target.rtt_min.unwrap() > Duration::ZERO, "{target:?}");
+        assert!(target.rtt_min.expect("it answered") > Duration::ZERO, "{target:?}");
     }
 }
 

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
-use libc::{c_int, c_void};
+use libc::{c_int, c_uint, c_void};
 
 /// Which of a socket's two queues to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,11 +137,11 @@ impl Batch {
             // SAFETY: `mmsghdr` is integers and pointers; all zero is a valid value.
             let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
             header.msg_hdr.msg_name = ptr::from_mut(name).cast();
-            header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            header.msg_hdr.msg_namelen = length::<libc::sockaddr_storage>(1);
             header.msg_hdr.msg_iov = part;
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = control.0.as_mut_ptr().cast();
-            header.msg_hdr.msg_controllen = control.0.len() as _;
+            header.msg_hdr.msg_controllen = control.0.len();
             headers.push(header);
         }
         let flags = match queue {
@@ -154,8 +154,8 @@ impl Batch {
             libc::recvmmsg(
                 socket.as_raw_fd(),
                 headers.as_mut_ptr(),
-                slots as _,
-                flags as _,
+                c_uint::try_from(slots).unwrap_or(c_uint::MAX),
+                flags,
                 ptr::null_mut(),
             )
         };
@@ -163,7 +163,7 @@ impl Batch {
         self.got.extend(headers.iter().take(count).map(|header| Got {
             bytes: (header.msg_len as usize).min(self.bytes_each),
             name_bytes: header.msg_hdr.msg_namelen,
-            control_bytes: header.msg_hdr.msg_controllen as usize,
+            control_bytes: header.msg_hdr.msg_controllen,
         }));
         Ok(count)
     }
@@ -196,7 +196,7 @@ pub fn set_option(
             level,
             name,
             ptr::from_ref(&value).cast::<c_void>(),
-            size_of::<c_int>() as libc::socklen_t,
+            length::<c_int>(1),
         )
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -224,7 +224,7 @@ pub fn filter_icmp(socket: BorrowedFd<'_>, family: IcmpFamily, types: &[u8]) -> 
             level,
             name,
             blocked.as_ptr().cast::<c_void>(),
-            (words * size_of::<u32>()) as libc::socklen_t,
+            length::<u32>(words),
         )
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -243,6 +243,11 @@ pub enum IcmpFamily {
 const ICMP_FILTER: c_int = 1;
 /// `linux/icmpv6.h`.
 const ICMP6_FILTER: c_int = 1;
+
+/// The size of `count` values, as socket calls want it.
+fn length<T>(count: usize) -> libc::socklen_t {
+    libc::socklen_t::try_from(count * size_of::<T>()).unwrap_or(libc::socklen_t::MAX)
+}
 
 fn peer(name: &libc::sockaddr_storage, name_bytes: libc::socklen_t) -> Option<SocketAddr> {
     let bytes = name_bytes as usize;
@@ -276,7 +281,7 @@ fn read_control(room: &ControlRoom, bytes: usize) -> Control {
     // SAFETY: `msghdr` is integers and pointers; all zero is a valid value.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     header.msg_control = room.0.as_ptr().cast_mut().cast();
-    header.msg_controllen = bytes.min(room.0.len()) as _;
+    header.msg_controllen = bytes.min(room.0.len());
     // SAFETY: `msg_control` points to `msg_controllen` initialised bytes aligned for `cmsghdr`.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
     while !next.is_null() {
@@ -286,8 +291,8 @@ fn read_control(room: &ControlRoom, bytes: usize) -> Control {
         let data = unsafe { libc::CMSG_DATA(next) };
         let start = (data as usize).saturating_sub(room.0.as_ptr() as usize);
         let header_bytes = (data as usize).saturating_sub(next as usize);
-        let data_bytes = (message.cmsg_len as usize).saturating_sub(header_bytes);
-        let end = (start + data_bytes).min(header.msg_controllen as usize);
+        let data_bytes = (message.cmsg_len).saturating_sub(header_bytes);
+        let end = (start + data_bytes).min(header.msg_controllen);
         read_message(&mut control, message.cmsg_level, message.cmsg_type, room.0.get(start..end));
         // SAFETY: `next` came from these macros over the same header.
         next = unsafe { libc::CMSG_NXTHDR(&raw const header, next) };

@@ -96,10 +96,10 @@ fn a_send_failure_is_not_the_networks_loss() {
 fn an_error_that_quotes_only_a_sequence_number_finds_the_newest_echo_to_its_address() {
     let mut pinger = pinger(3, Some(1), 1000 * MS, 50 * MS);
     let echoes = sends(&mut pinger, at(0));
-    let key = Key::Partial { addr: addr(1), bits: echoes[1].id as u16, mask: u16::MAX };
+    let key = Key::Partial { addr: addr(1), bits: low_16(echoes[1].id), mask: u16::MAX };
     let error = IcmpUnreachable::Host;
     pinger.handle_input(at(5), PingInput::Error { key, from: None, error });
-    let wrong = Key::Partial { addr: addr(1), bits: echoes[2].id as u16, mask: u16::MAX };
+    let wrong = Key::Partial { addr: addr(1), bits: low_16(echoes[2].id), mask: u16::MAX };
     pinger.handle_input(at(5), PingInput::Error { key: wrong, from: None, error });
     let kinds = events(&mut pinger);
     assert!(matches!(&kinds[..], [Kind::PingError(e)] if e.addr == addr(1)), "{kinds:?}");
