@@ -311,7 +311,8 @@ impl TargetState {
         let attempts = view.tcp.values().map(|tcp| tcp.attempts).sum();
         let connected = view.tcp.values().map(|tcp| tcp.connected).sum();
         self.tcp.watch(attempts, connected, newest.and_then(|tcp| tcp.last_connect));
-        let hops = crate::pulse::path(view).map(|(_, path)| path.current()).unwrap_or_default();
+        let hops =
+            crate::pulse::path(view).map(|(_, path)| crate::pulse::hops(path)).unwrap_or_default();
         self.hops.resize_with(hops.len(), Ring::default);
         for (ring, hop) in self.hops.iter_mut().zip(hops) {
             ring.watch(hop.sent, hop.replies, hop.last_rtt);

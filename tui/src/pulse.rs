@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use sojourner_stats::event::TraceProtocol;
-use sojourner_stats::snapshot::{PathView, PingView};
+use sojourner_stats::event::{HopAnswer, TraceProtocol};
+use sojourner_stats::snapshot::{HopView, PathView, PingView};
 use sojourner_stats::{Distribution, TargetView};
 
 use crate::model::TargetState;
@@ -77,4 +77,13 @@ pub(crate) fn path(view: &TargetView) -> Option<(TraceProtocol, &PathView)> {
         .iter()
         .max_by_key(|(_, path)| (path.reached, path.rounds))
         .map(|(protocol, path)| (*protocol, path))
+}
+
+/// The hops up to the target: one lost answer of the target does not make the path shorter.
+pub(crate) fn hops(path: &PathView) -> &[HopView] {
+    let target = path.hops.iter().position(|hop| hop.answer == Some(HopAnswer::Reached));
+    match target {
+        Some(index) => &path.hops[..=index],
+        None => path.current(),
+    }
 }

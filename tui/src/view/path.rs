@@ -20,7 +20,7 @@ pub(super) fn draw(state: &TargetState, theme: Theme, frame: &mut Frame<'_>, are
         draw_empty("No path yet.", theme, frame, area);
         return;
     };
-    let hops = path.current();
+    let hops = crate::pulse::hops(path);
     let name_width = 15.max(hops.iter().map(|hop| address(hop).chars().count()).max().unwrap_or(0));
     let fixed = 4 + 1 + 7 + 1 + 7 + 1 + 7 + 1 + 6 + 2;
     let room = usize::from(area.width).saturating_sub(fixed);
@@ -35,7 +35,7 @@ pub(super) fn draw(state: &TargetState, theme: Theme, frame: &mut Frame<'_>, are
             "P50",
             "P95",
             "LOSS",
-            "ROUNDS"
+            if strip_width >= 6 { "ROUNDS" } else { "" }
         ),
         theme.faint(),
     )];
@@ -46,7 +46,12 @@ pub(super) fn draw(state: &TargetState, theme: Theme, frame: &mut Frame<'_>, are
         TraceProtocol::Udp => "UDP",
         _ => "ICMP",
     };
-    let end = if path.reached { "target reached" } else { "target not reached" };
+    let known = hops.last().is_some_and(|hop| hop.answer == Some(HopAnswer::Reached));
+    let end = match (path.reached, known) {
+        (true, _) => "target reached",
+        (false, true) => "target silent in the latest round",
+        (false, false) => "target not reached",
+    };
     let end_style = if path.reached { theme.ok() } else { theme.warn() };
     lines.push(Line::from(vec![
         Span::styled(format!(" {end}"), end_style),
