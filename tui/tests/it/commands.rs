@@ -75,6 +75,15 @@ fn check_gives_a_verdict_and_an_exit_code() {
 }
 
 #[test]
+fn trace_reaches_this_host_without_any_privilege() {
+    let (trace, code) = document(&["trace", "127.0.0.1", "--udp", "--json", "--count", "2"]);
+    assert_eq!((trace["schema"].as_str(), code), (Some("sojourner.trace/1"), Some(0)), "{trace}");
+    assert_eq!((&trace["reached"], &trace["rounds"]), (&Value::Bool(true), &Value::from(2)));
+    assert_eq!(trace["hops"][0]["addrs"][0], "127.0.0.1");
+    assert_eq!(trace["protocol"], "udp");
+}
+
+#[test]
 fn doctor_tells_of_this_host() {
     let output = run(&["doctor", "--json"]);
     let doctor: Value = serde_json::from_str(stdout(&output)).unwrap();
