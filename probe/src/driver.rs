@@ -14,7 +14,7 @@ pub(crate) const fn low_16(id: u64) -> u16 {
 }
 
 /// A number nobody can guess.
-#[cfg(all(feature = "suite", any(target_os = "linux", target_os = "android")))]
+#[cfg(feature = "suite")]
 pub(crate) fn random() -> u64 {
     use rand_core::{OsRng, TryRngCore};
     use sojourner_stats::Clock;
@@ -23,3 +23,8 @@ pub(crate) fn random() -> u64 {
         .try_next_u64()
         .unwrap_or_else(|_unavailable| sojourner_stats::time::SystemClock.instant().as_nanos())
 }
+
+/// What lets an ordinary process send ICMP.
+#[cfg(feature = "suite")]
+pub(crate) const ICMP_MEND: &str = "allow it with `sysctl -w net.ipv4.ping_group_range=\"0 \
+     2147483647\"`, or give the program the right with `setcap cap_net_raw+ep PROGRAM`";

@@ -18,6 +18,7 @@
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod kernel;
 mod machine;
+mod surge;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -191,7 +192,9 @@ pub async fn run(
             what: "the kernel ping engine",
             mend: "use the automatic choice of engine, or surge",
         }),
-        _ => Err(ProbeError::Unsupported { what: "surge", mend: "use the kernel engine" }),
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        EngineChoice::Auto => surge::run(config, sink, cancel).await,
+        EngineChoice::Surge => surge::run(config, sink, cancel).await,
     }
 }
 

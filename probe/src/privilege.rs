@@ -31,7 +31,8 @@ pub struct Privilege {
 /// ```
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub fn read() -> Vec<Privilege> {
-    use crate::driver::socket::{ICMP_MEND, Method, try_open};
+    use crate::driver::ICMP_MEND;
+    use crate::driver::socket::{Method, try_open};
     use crate::wire::icmp::Family;
     const RAW_MEND: &str = "give the program the right with `setcap cap_net_raw+ep PROGRAM`";
     const FAMILY_MEND: &str =

@@ -9,7 +9,10 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::io::{Interest, Ready};
 use tokio::net::UdpSocket;
 
-use super::sys::linux::{Batch, Datagram, IcmpFamily, Queue, filter_icmp, set_option};
+use super::ICMP_MEND;
+use super::sys::linux::{
+    Batch, Datagram, IcmpFamily, Queue, RECEIVE_BYTES, filter_icmp, set_option,
+};
 use crate::ProbeError;
 use crate::wire::icmp::Family;
 
@@ -246,12 +249,6 @@ fn bind_source(
     })
 }
 
-/// What lets an ordinary process send ICMP.
-pub(crate) const ICMP_MEND: &str = "allow it with `sysctl -w net.ipv4.ping_group_range=\"0 \
-     2147483647\"`, or give the program the right with `setcap cap_net_raw+ep PROGRAM`";
-
-/// Replies to 8,000 echoes that arrive while this process does not run.
-const RECEIVE_BYTES: c_int = 8 << 20;
 /// Most batches taken in one go, so that sending is not starved.
 const BATCHES_MAX: usize = 64;
 /// Nothing is sent to it: a connect of UDP only asks for the route.

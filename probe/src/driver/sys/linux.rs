@@ -9,7 +9,7 @@ pub mod tcp_info;
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 
 use libc::{c_int, c_uint, c_void};
@@ -201,6 +201,22 @@ pub fn set_option(
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Gives a socket of another library the receive buffer that ours have.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn enlarge_receive_buffer(socket: RawFd) -> io::Result<()> {
+    // SAFETY: the descriptor is only borrowed for this call, while its owner, the caller's client,
+    // is alive; a closed one would be refused by the kernel.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, RECEIVE_BYTES)
+        .or_else(|_| set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, RECEIVE_BYTES))
+}
+
+/// Replies to 8,000 echoes that arrive while this process does not run.
+pub const RECEIVE_BYTES: c_int = 8 << 20;
 
 /// Lets a raw ICMP socket see only the messages whose types are in `types`.
 ///
