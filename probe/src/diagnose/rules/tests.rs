@@ -22,12 +22,12 @@ const OTHER: &str = "198.51.100.2";
 fn every_rule_says_nothing_without_evidence() {
     for target in ["203.0.113.7", "203.0.113.7:80", "www.example.com", "dns://192.0.2.53/a.example"]
     {
-        let case =
-            Case { addrs: vec![], gateways: vec![], references: vec![], ..Case::new(target) };
-        let (findings, verdict) = judge(&case.evidence());
+        let scene =
+            Scene { addrs: vec![], gateways: vec![], references: vec![], ..Scene::new(target) };
+        let (findings, verdict) = judge(&scene.evidence());
         assert_eq!(findings, [], "{target}");
         assert!(verdict.confidence < 0.5, "{verdict:?}");
-        let (findings, _) = judge(&Case::new(target).evidence());
+        let (findings, _) = judge(&Scene::new(target).evidence());
         assert_eq!(findings, [], "{target}");
     }
 }
@@ -41,18 +41,18 @@ fn every_rule_stands_once_in_the_table_under_a_cause_of_its_own() {
 
 #[test]
 fn a_quiet_network_that_answers_is_healthy() {
-    let case = Case::new(TARGET).local().pings(TARGET, 20, 0).pings(GATEWAY, 20, 0);
-    let (findings, verdict) = judge(&case.evidence());
+    let scene = Scene::new(TARGET).local().pings(TARGET, 20, 0).pings(GATEWAY, 20, 0);
+    let (findings, verdict) = judge(&scene.evidence());
     assert_eq!((findings, verdict.cause), (vec![], Cause::Healthy));
 }
 
 #[test]
 fn no_interface_needs_every_interface_to_be_down() {
-    let down = Case::new(TARGET).with_local(|local| local.interfaces[1].running = false);
+    let down = Scene::new(TARGET).with_local(|local| local.interfaces[1].running = false);
     assert_verdict(&down, Cause::NoInterface, Status::Down);
-    let off = Case::new(TARGET).with_local(|local| local.interfaces[1].up = false);
+    let off = Scene::new(TARGET).with_local(|local| local.interfaces[1].up = false);
     assert_verdict(&off, Cause::NoInterface, Status::Down);
-    assert_silent(&Case::new(TARGET).local(), Cause::NoInterface);
+    assert_silent(&Scene::new(TARGET).local(), Cause::NoInterface);
     let answered = down.pings(TARGET, 1, 0);
     assert_silent(&answered, Cause::NoInterface);
 }
@@ -61,35 +61,35 @@ fn no_interface_needs_every_interface_to_be_down() {
 fn no_address_is_an_interface_that_is_up_with_link_local_ones_alone() {
     let set = |addrs: &[&str]| {
         let addrs: Vec<String> = addrs.iter().map(ToString::to_string).collect();
-        Case::new(TARGET).with_local(move |local| local.interfaces[1].addrs = addrs)
+        Scene::new(TARGET).with_local(move |local| local.interfaces[1].addrs = addrs)
     };
     assert_verdict(&set(&[]), Cause::NoAddress, Status::Down);
     assert_verdict(&set(&["169.254.1.2/16", "fe80::1/64"]), Cause::NoAddress, Status::Down);
     assert_silent(&set(&["169.254.1.2/16", "2001:db8::1/64"]), Cause::NoAddress);
     assert_silent(&set(&["169.254.1.2/16"]).pings(TARGET, 1, 0), Cause::NoAddress);
-    assert_silent(&Case::new(TARGET), Cause::NoAddress);
+    assert_silent(&Scene::new(TARGET), Cause::NoAddress);
 }
 
 #[test]
 fn no_route_is_told_by_the_kernel_or_by_the_lack_of_a_default() {
-    let told = Case::new("203.0.113.7:80").local().send_fails(libc::ENETUNREACH);
+    let told = Scene::new("203.0.113.7:80").local().send_fails(libc::ENETUNREACH);
     assert_verdict(&told, Cause::NoRoute, Status::Down);
-    let told = Case::new("203.0.113.7:80").local().connect(TcpOutcome::NoRoute);
+    let told = Scene::new("203.0.113.7:80").local().connect(TcpOutcome::NoRoute);
     assert_verdict(&told, Cause::NoRoute, Status::Down);
     assert_silent(&told.pings(TARGET, 1, 0), Cause::NoRoute);
 
-    let unresolved = || Case { addrs: vec![], gateways: vec![], ..Case::new("www.example.com") };
+    let unresolved = || Scene { addrs: vec![], gateways: vec![], ..Scene::new("www.example.com") };
     let none = unresolved().with_local(|local| local.default_routes.clear());
     assert_verdict(&none, Cause::NoRoute, Status::Down);
     assert_silent(&unresolved().local(), Cause::NoRoute);
     // A full buffer is this host's own trouble and no missing route.
-    assert_silent(&Case::new(TARGET).send_fails(libc::ENOBUFS), Cause::NoRoute);
+    assert_silent(&Scene::new(TARGET).send_fails(libc::ENOBUFS), Cause::NoRoute);
 }
 
 #[test]
 fn a_dead_gateway_explains_all_that_is_behind_it() {
     let silent = || {
-        Case::new("203.0.113.7:80")
+        Scene::new("203.0.113.7:80")
             .local()
             .lost(GATEWAY, 10)
             .lost(TARGET, 10)
@@ -106,26 +106,26 @@ fn a_dead_gateway_explains_all_that_is_behind_it() {
 
 #[test]
 fn a_gateway_is_not_dead_when_it_or_anything_beyond_answers() {
-    let base = || Case::new(TARGET).local().lost(GATEWAY, 10).lost(TARGET, 10);
+    let base = || Scene::new(TARGET).local().lost(GATEWAY, 10).lost(TARGET, 10);
     assert_silent(&base().pings(TARGET, 1, 0), Cause::GatewayDown);
     assert_silent(&base().pings(REFERENCE, 1, 0), Cause::GatewayDown);
     assert_silent(&base().refused(GATEWAY, 80), Cause::GatewayDown);
     assert_silent(&base().unreachable(TARGET, Some(GATEWAY)), Cause::GatewayDown);
     assert_silent(&base().hop("198.51.100.99"), Cause::GatewayDown);
-    let barely_asked = Case::new(TARGET).local().lost(GATEWAY, 2).lost(TARGET, 10);
+    let barely_asked = Scene::new(TARGET).local().lost(GATEWAY, 2).lost(TARGET, 10);
     assert_silent(&barely_asked, Cause::GatewayDown);
-    assert_silent(&Case::new(TARGET).local().lost(TARGET, 10), Cause::GatewayDown);
+    assert_silent(&Scene::new(TARGET).local().lost(TARGET, 10), Cause::GatewayDown);
 }
 
 #[test]
 fn the_internet_is_down_when_the_gateway_lives_and_no_reference_does() {
-    let base = || Case::new(TARGET).local().pings(GATEWAY, 10, 0).lost(TARGET, 10);
+    let base = || Scene::new(TARGET).local().pings(GATEWAY, 10, 0).lost(TARGET, 10);
     assert_verdict(&base().lost(REFERENCE, 5), Cause::InternetDown, Status::Down);
     assert_silent(&base().pings(REFERENCE, 1, 4), Cause::InternetDown);
     assert_silent(&base(), Cause::InternetDown);
     assert_silent(&base().lost(REFERENCE, 5).pings(TARGET, 1, 0), Cause::InternetDown);
     assert_silent(&base().lost(REFERENCE, 5).hop("198.51.100.99"), Cause::InternetDown);
-    let two = Case { references: vec![addr(REFERENCE), addr(OTHER)], ..base().lost(REFERENCE, 5) };
+    let two = Scene { references: vec![addr(REFERENCE), addr(OTHER)], ..base().lost(REFERENCE, 5) };
     assert_silent(&two, Cause::InternetDown);
     let both = two.lost(OTHER, 5);
     assert!(confidence(&both) > confidence(&base().lost(REFERENCE, 5)));
@@ -133,19 +133,19 @@ fn the_internet_is_down_when_the_gateway_lives_and_no_reference_does() {
 
 #[test]
 fn a_host_is_unreachable_when_it_alone_is_silent() {
-    let base = || Case::new(TARGET).local().pings(GATEWAY, 10, 0);
+    let base = || Scene::new(TARGET).local().pings(GATEWAY, 10, 0);
     let alone = base().lost(TARGET, 10).pings(REFERENCE, 5, 0);
     assert_verdict(&alone, Cause::HostUnreachable, Status::Down);
     let told = base().unreachable(TARGET, Some("198.51.100.99"));
     assert_verdict(&told, Cause::HostUnreachable, Status::Down);
-    let unsure = Case { references: vec![], ..base().lost(TARGET, 10) };
+    let unsure = Scene { references: vec![], ..base().lost(TARGET, 10) };
     assert_verdict(&unsure, Cause::HostUnreachable, Status::Down);
     assert!(confidence(&unsure) < confidence(&alone) && confidence(&alone) < confidence(&told));
 
     assert_silent(&alone.pings(TARGET, 1, 0), Cause::HostUnreachable);
     assert_silent(&base().lost(TARGET, 2).pings(REFERENCE, 5, 0), Cause::HostUnreachable);
     assert_silent(&base().lost(TARGET, 10).lost(REFERENCE, 5), Cause::HostUnreachable);
-    let dead_gateway = Case::new(TARGET).local().lost(GATEWAY, 10).lost(TARGET, 10);
+    let dead_gateway = Scene::new(TARGET).local().lost(GATEWAY, 10).lost(TARGET, 10);
     assert_silent(&dead_gateway, Cause::HostUnreachable);
 }
 
@@ -159,8 +159,8 @@ fn packet_loss_needs_more_than_a_stray_packet() {
         (96, 4, true),
         (0, 20, false),
     ] {
-        let case = Case::new(TARGET).local().pings(TARGET, replies, lost);
-        let (findings, _) = judge(&case.evidence());
+        let scene = Scene::new(TARGET).local().pings(TARGET, replies, lost);
+        let (findings, _) = judge(&scene.evidence());
         let loss = findings.iter().find(|finding| finding.cause == Cause::PacketLoss);
         assert_eq!(loss.is_some(), found, "{replies} replies, {lost} lost");
         assert!(loss.is_none_or(|loss| loss.severity == Severity::Warning));
@@ -169,7 +169,7 @@ fn packet_loss_needs_more_than_a_stray_packet() {
 
 #[test]
 fn packet_loss_is_placed_where_it_begins() {
-    let base = || Case::new(TARGET).local().pings(TARGET, 10, 10);
+    let base = || Scene::new(TARGET).local().pings(TARGET, 10, 10);
     let beyond = judge(&base().pings(GATEWAY, 20, 0).evidence()).1;
     assert_eq!((beyond.cause, beyond.scope), (Cause::PacketLoss, Scope::Path));
     let home = judge(&base().pings(GATEWAY, 10, 10).evidence()).1;
@@ -178,18 +178,21 @@ fn packet_loss_is_placed_where_it_begins() {
 
 #[test]
 fn high_latency_is_judged_by_the_middle_round_trip() {
-    let slow = |ms| Case::new(TARGET).local().slow(TARGET, 9, ms);
+    let slow = |ms| Scene::new(TARGET).local().slow(TARGET, 9, ms);
     assert_verdict(&slow(400), Cause::HighLatency, Status::Degraded);
     assert_silent(&slow(299), Cause::HighLatency);
-    assert_silent(&Case::new(TARGET).slow(TARGET, 4, 2000).pings(TARGET, 5, 0), Cause::HighLatency);
-    assert_silent(&Case::new(TARGET).slow(TARGET, 4, 2000), Cause::HighLatency);
+    assert_silent(
+        &Scene::new(TARGET).slow(TARGET, 4, 2000).pings(TARGET, 5, 0),
+        Cause::HighLatency,
+    );
+    assert_silent(&Scene::new(TARGET).slow(TARGET, 4, 2000), Cause::HighLatency);
     let home = judge(&slow(400).slow(GATEWAY, 9, 200).evidence()).1;
     assert_eq!(home.scope, Scope::Lan);
 }
 
 #[test]
 fn no_dns_server_answers() {
-    let base = || Case::unresolved("www.example.com").local().pings(GATEWAY, 5, 0);
+    let base = || Scene::unresolved("www.example.com").local().pings(GATEWAY, 5, 0);
     let down = base().dns_fails("198.51.100.53", DnsError::Timeout);
     assert_verdict(&down, Cause::DnsServerDown, Status::Down);
     let system = base().dns_fails("system", DnsError::System);
@@ -212,77 +215,79 @@ fn no_dns_server_answers() {
 
 #[test]
 fn a_dead_gateway_explains_silent_dns_servers() {
-    let case = Case::unresolved("www.example.com")
+    let scene = Scene::unresolved("www.example.com")
         .local()
         .lost(GATEWAY, 10)
         .lost(REFERENCE, 5)
         .dns_fails("198.51.100.53", DnsError::Timeout);
-    assert_found(&case, Cause::DnsServerDown, Severity::Fault);
-    assert_verdict(&case, Cause::GatewayDown, Status::Down);
+    assert_found(&scene, Cause::DnsServerDown, Severity::Fault);
+    assert_verdict(&scene, Cause::GatewayDown, Status::Down);
 }
 
 #[test]
 fn dns_servers_may_refuse_or_fail() {
-    let case = |rcode| Case::unresolved("www.example.com").dns_answers("198.51.100.53", rcode, &[]);
-    assert_verdict(&case("REFUSED"), Cause::DnsRefused, Status::Down);
-    assert_verdict(&case("SERVFAIL"), Cause::DnsServfail, Status::Down);
-    let other = case("REFUSED").dns_answers("198.51.100.54", "NOERROR", &[TARGET]);
+    let scene =
+        |rcode| Scene::unresolved("www.example.com").dns_answers("198.51.100.53", rcode, &[]);
+    assert_verdict(&scene("REFUSED"), Cause::DnsRefused, Status::Down);
+    assert_verdict(&scene("SERVFAIL"), Cause::DnsServfail, Status::Down);
+    let other = scene("REFUSED").dns_answers("198.51.100.54", "NOERROR", &[TARGET]);
     assert_silent(&other, Cause::DnsRefused);
 }
 
 #[test]
 fn a_name_does_not_exist_when_nobody_has_an_address_for_it() {
     let denied =
-        || Case::unresolved("www.exmaple.com").dns_answers("198.51.100.53", "NXDOMAIN", &[]);
+        || Scene::unresolved("www.exmaple.com").dns_answers("198.51.100.53", "NXDOMAIN", &[]);
     assert_verdict(&denied(), Cause::DnsNoSuchName, Status::Down);
     let confirmed = denied().trusted_answers("NXDOMAIN", &[]);
     assert!(confidence(&confirmed) > confidence(&denied()));
     assert_silent(&denied().trusted_answers("NOERROR", &[TARGET]), Cause::DnsNoSuchName);
-    let empty = Case::unresolved("www.example.com").dns_answers("198.51.100.53", "NOERROR", &[]);
+    let empty = Scene::unresolved("www.example.com").dns_answers("198.51.100.53", "NOERROR", &[]);
     assert_verdict(&empty, Cause::DnsNoSuchName, Status::Down);
-    let failed = Case::unresolved("a.example").dns_answers("198.51.100.53", "SERVFAIL", &[]);
+    let failed = Scene::unresolved("a.example").dns_answers("198.51.100.53", "SERVFAIL", &[]);
     assert_silent(&failed, Cause::DnsNoSuchName);
 }
 
 #[test]
 fn contradicted_answers_are_as_loud_as_their_judgement() {
-    let case =
-        |integrity, sure| Case::new("www.example.com").pings(TARGET, 20, 0).judged(integrity, sure);
-    assert_verdict(&case(DnsIntegrity::Bogon, 0.9), Cause::DnsHijackRewrite, Status::Down);
-    assert_verdict(&case(DnsIntegrity::NameDenied, 0.9), Cause::DnsHijackRewrite, Status::Down);
-    assert_verdict(&case(DnsIntegrity::Differs, 0.6), Cause::DnsHijackRewrite, Status::Degraded);
-    let cdn = case(DnsIntegrity::Differs, 0.2);
+    let scene = |integrity, sure| {
+        Scene::new("www.example.com").pings(TARGET, 20, 0).judged(integrity, sure)
+    };
+    assert_verdict(&scene(DnsIntegrity::Bogon, 0.9), Cause::DnsHijackRewrite, Status::Down);
+    assert_verdict(&scene(DnsIntegrity::NameDenied, 0.9), Cause::DnsHijackRewrite, Status::Down);
+    assert_verdict(&scene(DnsIntegrity::Differs, 0.6), Cause::DnsHijackRewrite, Status::Degraded);
+    let cdn = scene(DnsIntegrity::Differs, 0.2);
     assert_found(&cdn, Cause::DnsHijackRewrite, Severity::Info);
     assert_verdict(&cdn, Cause::Healthy, Status::Healthy);
-    assert_silent(&case(DnsIntegrity::Consistent, 0.9), Cause::DnsHijackRewrite);
-    assert_silent(&case(DnsIntegrity::Inconclusive, 0.9), Cause::DnsHijackRewrite);
+    assert_silent(&scene(DnsIntegrity::Consistent, 0.9), Cause::DnsHijackRewrite);
+    assert_silent(&scene(DnsIntegrity::Inconclusive, 0.9), Cause::DnsHijackRewrite);
 }
 
 #[test]
 fn invented_names_are_a_fault_only_where_this_name_is_one() {
-    let base = || Case::new("www.example.com").judged(DnsIntegrity::NxdomainRewritten, 0.95);
+    let base = || Scene::new("www.example.com").judged(DnsIntegrity::NxdomainRewritten, 0.95);
     assert_found(&base(), Cause::DnsHijackNxdomain, Severity::Warning);
     let denied = base().trusted_answers("NXDOMAIN", &[]);
     assert_found(&denied, Cause::DnsHijackNxdomain, Severity::Fault);
-    let consistent = Case::new("www.example.com").judged(DnsIntegrity::Consistent, 0.95);
+    let consistent = Scene::new("www.example.com").judged(DnsIntegrity::Consistent, 0.95);
     assert_silent(&consistent, Cause::DnsHijackNxdomain);
 }
 
 #[test]
 fn a_port_is_refused_when_no_attempt_connects() {
-    let refused = || Case::new("203.0.113.7:80").pings(TARGET, 20, 0).connect(TcpOutcome::Refused);
+    let refused = || Scene::new("203.0.113.7:80").pings(TARGET, 20, 0).connect(TcpOutcome::Refused);
     assert_verdict(&refused(), Cause::TcpRefused, Status::Down);
     assert_silent(&refused().connect(TcpOutcome::Connected), Cause::TcpRefused);
     assert_silent(&refused().connect(TcpOutcome::TimedOut), Cause::TcpFiltered);
     // Another port's refusal is no news of this one.
-    assert_silent(&Case::new("203.0.113.7:80").refused(TARGET, 81), Cause::TcpRefused);
+    assert_silent(&Scene::new("203.0.113.7:80").refused(TARGET, 81), Cause::TcpRefused);
 }
 
 #[test]
 fn a_port_is_filtered_when_the_host_answers_otherwise_or_a_filter_says_so() {
-    let silent = || Case::new("203.0.113.7:80").connect(TcpOutcome::TimedOut);
+    let silent = || Scene::new("203.0.113.7:80").connect(TcpOutcome::TimedOut);
     assert_verdict(&silent().pings(TARGET, 20, 0), Cause::TcpFiltered, Status::Down);
-    let told = Case::new("203.0.113.7:80").lost(TARGET, 20).connect(TcpOutcome::Prohibited);
+    let told = Scene::new("203.0.113.7:80").lost(TARGET, 20).connect(TcpOutcome::Prohibited);
     assert_verdict(&told, Cause::TcpFiltered, Status::Down);
     assert_silent(&silent(), Cause::TcpFiltered);
     assert_silent(&silent().lost(TARGET, 20), Cause::TcpFiltered);
@@ -294,46 +299,48 @@ fn a_port_is_filtered_when_the_host_answers_otherwise_or_a_filter_says_so() {
 
 #[test]
 fn a_connection_that_is_reset_is_no_refusal() {
-    let reset = Case::new("203.0.113.7:80").pings(TARGET, 20, 0).connect(TcpOutcome::Reset);
+    let reset = Scene::new("203.0.113.7:80").pings(TARGET, 20, 0).connect(TcpOutcome::Reset);
     assert_verdict(&reset, Cause::TcpReset, Status::Down);
     assert_silent(&reset.connect(TcpOutcome::Connected), Cause::TcpReset);
 }
 
 #[test]
 fn a_server_is_hung_when_it_accepts_and_never_speaks() {
-    let silent = |target| Case::new(target).connect(TcpOutcome::Connected).says(AppOutcome::Silent);
+    let silent =
+        |target| Scene::new(target).connect(TcpOutcome::Connected).says(AppOutcome::Silent);
     assert_verdict(&silent("http://203.0.113.7/"), Cause::ServerHung, Status::Down);
     assert_verdict(&silent("203.0.113.7:80"), Cause::ServerHung, Status::Degraded);
     assert_silent(&silent("link://203.0.113.7:80"), Cause::ServerHung);
     assert_silent(&silent("203.0.113.7:80").says(AppOutcome::Spoke), Cause::ServerHung);
-    let spoke = Case::new("203.0.113.7:80").connect(TcpOutcome::Connected).says(AppOutcome::Closed);
+    let spoke =
+        Scene::new("203.0.113.7:80").connect(TcpOutcome::Connected).says(AppOutcome::Closed);
     assert_silent(&spoke, Cause::ServerHung);
     assert_silent(&silent("203.0.113.7:80").pings(TARGET, 10, 10), Cause::ServerHung);
 }
 
 #[test]
 fn filtered_icmp_is_a_remark_beside_a_service_that_works() {
-    let base = || Case::new("203.0.113.7:80").connect(TcpOutcome::Connected);
+    let base = || Scene::new("203.0.113.7:80").connect(TcpOutcome::Connected);
     assert_found(&base().lost(TARGET, 20), Cause::IcmpFiltered, Severity::Info);
     assert_verdict(&base().lost(TARGET, 20), Cause::Healthy, Status::Healthy);
     assert_silent(&base().pings(TARGET, 10, 10), Cause::IcmpFiltered);
     assert_silent(&base(), Cause::IcmpFiltered);
-    let dead = Case::new("203.0.113.7:80").connect(TcpOutcome::TimedOut).lost(TARGET, 20);
+    let dead = Scene::new("203.0.113.7:80").connect(TcpOutcome::TimedOut).lost(TARGET, 20);
     assert_silent(&dead, Cause::IcmpFiltered);
 }
 
 #[test]
 fn a_fault_explains_a_warning_whichever_is_nearer() {
-    let case = Case::new("203.0.113.7:80").pings(TARGET, 18, 2).connect(TcpOutcome::Refused);
-    assert_found(&case, Cause::PacketLoss, Severity::Warning);
-    assert_verdict(&case, Cause::TcpRefused, Status::Down);
+    let scene = Scene::new("203.0.113.7:80").pings(TARGET, 18, 2).connect(TcpOutcome::Refused);
+    assert_found(&scene, Cause::PacketLoss, Severity::Warning);
+    assert_verdict(&scene, Cause::TcpRefused, Status::Down);
 }
 
 #[test]
 fn evidence_is_named_in_order_once_and_not_without_end() {
-    let case =
-        Case::new(TARGET).local().pings(GATEWAY, 3, 0).pings(REFERENCE, 3, 0).lost(TARGET, 200);
-    let (findings, _) = judge(&case.evidence());
+    let scene =
+        Scene::new(TARGET).local().pings(GATEWAY, 3, 0).pings(REFERENCE, 3, 0).lost(TARGET, 200);
+    let (findings, _) = judge(&scene.evidence());
     let evidence = &findings[0].evidence;
     assert_eq!(evidence.len(), EVIDENCE_MAX);
     assert!(evidence.is_sorted_by(|a, b| a < b), "{evidence:?}");
@@ -342,7 +349,7 @@ fn evidence_is_named_in_order_once_and_not_without_end() {
 
 /// A diagnosis in the making: a subject, and what was measured.
 #[derive(Clone)]
-struct Case {
+struct Scene {
     target: String,
     addrs: Vec<IpAddr>,
     gateways: Vec<IpAddr>,
@@ -350,7 +357,7 @@ struct Case {
     events: Vec<Event>,
 }
 
-impl Case {
+impl Scene {
     fn new(target: &str) -> Self {
         Self {
             target: target.to_owned(),
@@ -588,26 +595,26 @@ fn addr(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-fn confidence(case: &Case) -> f64 {
-    judge(&case.evidence()).1.confidence
+fn confidence(scene: &Scene) -> f64 {
+    judge(&scene.evidence()).1.confidence
 }
 
 #[track_caller]
-fn assert_verdict(case: &Case, cause: Cause, status: Status) {
-    let (findings, verdict) = judge(&case.evidence());
+fn assert_verdict(scene: &Scene, cause: Cause, status: Status) {
+    let (findings, verdict) = judge(&scene.evidence());
     assert_eq!((verdict.cause, verdict.status), (cause, status), "{findings:#?}");
 }
 
 #[track_caller]
-fn assert_found(case: &Case, cause: Cause, severity: Severity) {
-    let (findings, _) = judge(&case.evidence());
+fn assert_found(scene: &Scene, cause: Cause, severity: Severity) {
+    let (findings, _) = judge(&scene.evidence());
     let found = findings.iter().find(|finding| finding.cause == cause);
     assert_eq!(found.map(|finding| finding.severity), Some(severity), "{findings:#?}");
     assert!(found.is_some_and(|finding| !finding.evidence.is_empty()), "{findings:#?}");
 }
 
 #[track_caller]
-fn assert_silent(case: &Case, cause: Cause) {
-    let (findings, _) = judge(&case.evidence());
+fn assert_silent(scene: &Scene, cause: Cause) {
+    let (findings, _) = judge(&scene.evidence());
     assert!(findings.iter().all(|finding| finding.cause != cause), "{findings:#?}");
 }
