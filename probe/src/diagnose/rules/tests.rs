@@ -112,6 +112,10 @@ fn a_gateway_is_not_dead_when_it_or_anything_beyond_answers() {
     assert_silent(&base().refused(GATEWAY, 80), Cause::GatewayDown);
     assert_silent(&base().unreachable(TARGET, Some(GATEWAY)), Cause::GatewayDown);
     assert_silent(&base().hop("198.51.100.99"), Cause::GatewayDown);
+    // One family's gateway may be dead while the other's works.
+    let other = Scene { gateways: vec![addr(GATEWAY), addr("fe80::1")], ..base() };
+    assert_found(&other, Cause::GatewayDown, Severity::Fault);
+    assert_silent(&other.pings("fe80::1", 1, 0), Cause::GatewayDown);
     let barely_asked = Scene::new(TARGET).local().lost(GATEWAY, 2).lost(TARGET, 10);
     assert_silent(&barely_asked, Cause::GatewayDown);
     assert_silent(&Scene::new(TARGET).local().lost(TARGET, 10), Cause::GatewayDown);
@@ -123,6 +127,8 @@ fn the_internet_is_down_when_the_gateway_lives_and_no_reference_does() {
     assert_verdict(&base().lost(REFERENCE, 5), Cause::InternetDown, Status::Down);
     assert_silent(&base().pings(REFERENCE, 1, 4), Cause::InternetDown);
     assert_silent(&base(), Cause::InternetDown);
+    let dead_gateway = Scene::new(TARGET).lost(GATEWAY, 10).lost(TARGET, 10).lost(REFERENCE, 5);
+    assert_silent(&dead_gateway, Cause::InternetDown);
     assert_silent(&base().lost(REFERENCE, 5).pings(TARGET, 1, 0), Cause::InternetDown);
     assert_silent(&base().lost(REFERENCE, 5).hop("198.51.100.99"), Cause::InternetDown);
     let two = Scene { references: vec![addr(REFERENCE), addr(OTHER)], ..base().lost(REFERENCE, 5) };
@@ -244,6 +250,8 @@ fn a_name_does_not_exist_when_nobody_has_an_address_for_it() {
     assert_silent(&denied().trusted_answers("NOERROR", &[TARGET]), Cause::DnsNoSuchName);
     let empty = Scene::unresolved("www.example.com").dns_answers("198.51.100.53", "NOERROR", &[]);
     assert_verdict(&empty, Cause::DnsNoSuchName, Status::Down);
+    let known_otherwise = Scene::new("a.example").dns_answers("198.51.100.53", "NOERROR", &[]);
+    assert_silent(&known_otherwise, Cause::DnsNoSuchName);
     let failed = Scene::unresolved("a.example").dns_answers("198.51.100.53", "SERVFAIL", &[]);
     assert_silent(&failed, Cause::DnsNoSuchName);
 }
@@ -280,7 +288,9 @@ fn a_port_is_refused_when_no_attempt_connects() {
     assert_silent(&refused().connect(TcpOutcome::Connected), Cause::TcpRefused);
     assert_silent(&refused().connect(TcpOutcome::TimedOut), Cause::TcpFiltered);
     // Another port's refusal is no news of this one.
-    assert_silent(&Scene::new("203.0.113.7:80").refused(TARGET, 81), Cause::TcpRefused);
+    let other = tcp(TARGET, 81, TcpOutcome::Refused);
+    let other = Scene::new("203.0.113.7:80").about_target(Source::Tcp, other);
+    assert_silent(&other, Cause::TcpRefused);
 }
 
 #[test]
