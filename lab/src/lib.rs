@@ -6,7 +6,9 @@
 //!    │
 //!   Lab ── topology: host, router, link, chain(n)
 //!    ├── Host ── run, block_on, spawn, command, run_unprivileged; sysctl, routes, resolv.conf
-//!    └── Iface ── addresses, MTU, up, down
+//!    ├── Iface ── addresses, MTU, up, down
+//!    └── WeakLink ── delay, loss, bursts, rate, black hole; hooks; the truth about what it did
+//! sim ── the same impairments for machines in virtual time
 //! ```
 //!
 //! A test calls [`isolated`] first and does everything inside. What the lab cannot do, it fails
@@ -34,10 +36,16 @@
 mod fail;
 mod host;
 mod isolate;
+pub mod sim;
 #[expect(unsafe_code, reason = "namespaces, capabilities and packet sockets have no safe wrapper")]
 mod sys;
 mod topology;
+mod weak;
 
 pub use host::{Host, Iface, Prefix};
 pub use isolate::isolated;
 pub use topology::{Chain, Lab, Link};
+pub use weak::{
+    Bursts, Counters, Direction, Frame, Impairment, Lost, Record, Summary, Truth, Verdict,
+    WeakLink, What, hook,
+};

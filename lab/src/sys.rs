@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+pub(crate) mod packet;
+
 /// The user and group of an ordinary user, to be mapped to 0 in a new user namespace.
 #[derive(Clone, Debug)]
 pub(crate) struct IdMaps {
@@ -100,6 +102,11 @@ pub(crate) fn drop_capabilities() -> io::Result<()> {
     let done =
         unsafe { libc::syscall(libc::SYS_capset, std::ptr::from_ref(&header), data.as_ptr()) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes timers of the calling thread as exact as the kernel can.
+pub(crate) fn set_exact_timers() -> io::Result<()> {
+    prctl(libc::PR_SET_TIMERSLACK, 1)
 }
 
 fn drop_bounding_set() -> io::Result<()> {
