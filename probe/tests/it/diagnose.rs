@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use sojourner_lab::{Chain, Host, isolated};
+use sojourner_lab::{Chain, Host, Lab, isolated};
 use sojourner_probe::diagnose::{self, CheckConfig, Report};
 use sojourner_probe::dns::DnsServer;
+use sojourner_probe::ping::{self, PingConfig, PingTarget};
 use sojourner_stats::event::{Cause, Scope, Severity, Status};
-use sojourner_stats::{Kind, sink::Discard};
+use sojourner_stats::{Kind, Origin, Source, sink::Discard};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio_util::sync::CancellationToken;
@@ -52,7 +53,7 @@ async fn a_cancelled_check_is_judged_by_what_is_known_and_says_what_it_skipped()
 #[test]
 fn a_host_whose_interface_is_down_is_told_so() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         chain.links[0].a.down();
         let report = check(&chain, &ping_server(&chain));
         expect(&report, Cause::NoInterface, Status::Down);
@@ -63,7 +64,7 @@ fn a_host_whose_interface_is_down_is_told_so() {
 #[test]
 fn an_interface_without_a_cable_is_as_good_as_none() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         chain.links[0].b.down();
         let report = check(&chain, &ping_server(&chain));
         expect(&report, Cause::NoInterface, Status::Down);
@@ -112,7 +113,7 @@ fn a_gateway_that_is_not_there_explains_a_silent_server() {
 #[test]
 fn a_gateway_that_forwards_nothing_is_a_dead_internet() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         chain.routers[0].set_forwarding(false);
         let report = check(&chain, &ping_server(&chain));
         expect(&report, Cause::InternetDown, Status::Down);
@@ -123,7 +124,7 @@ fn a_gateway_that_forwards_nothing_is_a_dead_internet() {
 #[test]
 fn a_dead_server_in_a_network_that_works_is_unreachable() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         chain.links[2].b.down();
         for target in [ping_server(&chain), quick(&format!("{}:80", chain.server_v4()))] {
             let report = check(&chain, &target);
@@ -135,7 +136,7 @@ fn a_dead_server_in_a_network_that_works_is_unreachable() {
 #[test]
 fn a_closed_port_is_refused() {
     isolated(|lab| {
-        let chain = lab.chain(1);
+        let chain = working_chain(lab, 1);
         let report = check(&chain, &quick(&format!("{}:80", chain.server_v4())));
         expect(&report, Cause::TcpRefused, Status::Down);
         assert_eq!(report.verdict.scope, Scope::Server);
@@ -145,7 +146,7 @@ fn a_closed_port_is_refused() {
 #[test]
 fn a_server_that_accepts_and_says_nothing_is_hung() {
     isolated(|lab| {
-        let chain = lab.chain(1);
+        let chain = working_chain(lab, 1);
         serve_silence(&chain.server, 80);
         let target = format!("http://{}/", chain.server_v4());
         let report = check(&chain, &quick(&target));
@@ -159,7 +160,7 @@ fn a_server_that_accepts_and_says_nothing_is_hung() {
 #[test]
 fn a_server_that_answers_is_healthy_and_the_ipv6_one_too() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         serve_greeting(&chain.server, 80);
         for addr in [chain.server_v4(), chain.server_v6()] {
             let report = check(&chain, &quick(&SocketAddr::new(addr, 80).to_string()));
@@ -172,7 +173,7 @@ fn a_server_that_answers_is_healthy_and_the_ipv6_one_too() {
 #[test]
 fn a_server_that_answers_tcp_but_no_echo_is_healthy_with_a_remark() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         serve_greeting(&chain.server, 80);
         chain.server.sysctl("net.ipv4.icmp_echo_ignore_all", "1");
         let report = check(&chain, &quick(&format!("{}:80", chain.server_v4())));
@@ -186,7 +187,7 @@ fn a_server_that_answers_tcp_but_no_echo_is_healthy_with_a_remark() {
 #[test]
 fn a_gateway_that_answers_no_echo_is_no_fault() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         chain.routers[0].sysctl("net.ipv4.icmp_echo_ignore_all", "1");
         expect(&check(&chain, &ping_server(&chain)), Cause::Healthy, Status::Healthy);
         // Nor does it make a dead internet a dead gateway: its ports refuse, so it lives.
@@ -198,7 +199,7 @@ fn a_gateway_that_answers_no_echo_is_no_fault() {
 #[test]
 fn without_any_privilege_the_verdicts_are_the_same() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         let unprivileged = |config: &CheckConfig| {
             chain.client.block_on_unprivileged(async {
                 diagnose::run(config, &Discard, &CancellationToken::new()).await.unwrap()
@@ -215,7 +216,7 @@ fn without_any_privilege_the_verdicts_are_the_same() {
 #[test]
 fn a_silent_dns_server_in_a_network_that_works_is_down() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         // Bound and never read: the port is open, nobody answers.
         let _silent = chain.server.run(|| std::net::UdpSocket::bind("0.0.0.0:53")).unwrap();
         let report = check(&chain, &ask("www.example.com", &[chain.server_v4()]));
@@ -232,7 +233,7 @@ fn a_silent_dns_server_in_a_network_that_works_is_down() {
 #[test]
 fn the_systems_own_dead_resolver_is_found_too() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         chain.client.use_dns_server(chain.server_v4());
         let report = check(&chain, &quick("www.example.com"));
         expect(&report, Cause::DnsServerDown, Status::Down);
@@ -242,7 +243,7 @@ fn the_systems_own_dead_resolver_is_found_too() {
 #[test]
 fn a_name_that_does_not_exist_is_told_from_a_dead_server() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         serve_dns(&chain.server, |_| None);
         serve_dns(&chain.routers[1], |_| None);
         let mut config = ask("www.exmaple.com", &[chain.server_v4()]);
@@ -258,7 +259,7 @@ fn a_name_that_does_not_exist_is_told_from_a_dead_server() {
 #[test]
 fn a_resolver_that_rewrites_answers_is_caught_by_a_trusted_one() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         let real = chain_server(&chain);
         serve_dns(&chain.routers[1], move |name| name.starts_with("www.").then(|| vec![real]));
         // The liar's own address: a page of its own is there, so everything seems to work.
@@ -275,7 +276,7 @@ fn a_resolver_that_rewrites_answers_is_caught_by_a_trusted_one() {
 #[test]
 fn a_resolver_that_invents_names_is_caught() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         let real = chain_server(&chain);
         serve_dns(&chain.routers[1], |_| None);
         serve_dns(&chain.server, move |_| Some(vec![real]));
@@ -289,7 +290,7 @@ fn a_resolver_that_invents_names_is_caught() {
 #[test]
 fn a_name_that_resolves_to_a_server_that_answers_is_healthy() {
     isolated(|lab| {
-        let chain = lab.chain(2);
+        let chain = working_chain(lab, 2);
         let real = chain_server(&chain);
         serve_greeting(&chain.server, 80);
         for host in [&chain.routers[1], &chain.server] {
@@ -303,6 +304,22 @@ fn a_name_that_resolves_to_a_server_that_answers_is_healthy() {
         let target = format!("dns://{}/www.example.com", chain.server_v4());
         expect(&check(&chain, &quick(&target)), Cause::Healthy, Status::Healthy);
     });
+}
+
+/// A chain over which packets already went both ways: the kernel may take a second to bring fresh
+/// links up, which is no fault of theirs.
+fn working_chain(lab: &Lab, routers: usize) -> Chain {
+    let chain = lab.chain(routers);
+    let target =
+        |addr: IpAddr| PingTarget { origin: Origin::new(Source::Ping, addr.to_string()), addr };
+    let targets = vec![target(chain.server_v4()), target(chain.server_v6())];
+    let mut config = PingConfig::new(targets);
+    config.count = Some(1);
+    config.timeout = Duration::from_secs(10);
+    chain.client.block_on(async {
+        ping::run(&config, &Discard, &CancellationToken::new()).await.unwrap();
+    });
+    chain
 }
 
 /// A check that is quick where the lab answers at once, and patient on a loaded machine.
