@@ -263,7 +263,7 @@ fn a_resolver_that_rewrites_answers_is_caught_by_a_trusted_one() {
         let real = chain_server(&chain);
         serve_dns(&chain.routers[1], move |name| name.starts_with("www.").then(|| vec![real]));
         // The liar's own address: a page of its own is there, so everything seems to work.
-        let liar = Ipv4Addr::new(127, 0, 0, 1);
+        let liar = Ipv4Addr::LOCALHOST;
         serve_dns(&chain.server, move |name| name.starts_with("www.").then(|| vec![liar]));
         let mut config = ask("www.example.com", &[chain.server_v4()]);
         config.trusted = vec![server(chain.hop_v4(2))];
@@ -317,14 +317,14 @@ fn working_chain(lab: &Lab, routers: usize) -> Chain {
     config.count = Some(1);
     config.timeout = Duration::from_secs(10);
     chain.client.block_on(async {
-        ping::run(&config, &Discard, &CancellationToken::new()).await.unwrap();
+        ping::run(&config, &Discard, &CancellationToken::new()).await.expect("the lab works");
     });
     chain
 }
 
 /// A check that is quick where the lab answers at once, and patient on a loaded machine.
 fn quick(target: &str) -> CheckConfig {
-    let mut config = CheckConfig::new(target.parse().unwrap());
+    let mut config = CheckConfig::new(target.parse().expect("the lab works"));
     config.pings = 10;
     config.ping_interval = Duration::from_millis(20);
     config.ping_timeout = Duration::from_secs(1);
@@ -358,13 +358,13 @@ fn check(chain: &Chain, config: &CheckConfig) -> Report {
 
 fn check_from(host: &Host, config: &CheckConfig) -> Report {
     host.block_on(async {
-        diagnose::run(config, &Discard, &CancellationToken::new()).await.unwrap()
+        diagnose::run(config, &Discard, &CancellationToken::new()).await.expect("the lab works")
     })
 }
 
 fn expect(report: &Report, cause: Cause, status: Status) {
     let verdict = (report.verdict.cause, report.verdict.status);
-    let json = || serde_json::to_string_pretty(report).unwrap();
+    let json = || serde_json::to_string_pretty(report).expect("the lab works");
     assert_eq!(verdict, (cause, status), "{}", json());
     for finding in &report.findings {
         assert!(!finding.evidence.is_empty(), "{finding:?} rests on nothing: {}", json());
@@ -380,7 +380,7 @@ fn chain_server(chain: &Chain) -> Ipv4Addr {
 }
 
 fn serve_greeting(host: &Host, port: u16) {
-    let listener = host.prepare(TcpListener::bind(("::", port))).unwrap();
+    let listener = host.prepare(TcpListener::bind(("::", port))).expect("the lab works");
     host.spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 hello\r\n").await;
@@ -389,7 +389,7 @@ fn serve_greeting(host: &Host, port: u16) {
 }
 
 fn serve_silence(host: &Host, port: u16) {
-    let listener = host.prepare(TcpListener::bind(("::", port))).unwrap();
+    let listener = host.prepare(TcpListener::bind(("::", port))).expect("the lab works");
     host.spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             tokio::spawn(async move {
@@ -402,7 +402,7 @@ fn serve_silence(host: &Host, port: u16) {
 
 /// Answers A questions with what `zone` says of the name, NXDOMAIN for `None`; others with nothing.
 fn serve_dns(host: &Host, zone: impl Fn(&str) -> Option<Vec<Ipv4Addr>> + Send + 'static) {
-    let socket = host.prepare(UdpSocket::bind(("0.0.0.0", 53))).unwrap();
+    let socket = host.prepare(UdpSocket::bind(("0.0.0.0", 53))).expect("the lab works");
     host.spawn(async move {
         let mut buffer = [0; 512];
         while let Ok((len, from)) = socket.recv_from(&mut buffer).await {
