@@ -331,7 +331,7 @@ fn quick(target: &str) -> CheckConfig {
     config.connect_timeout = Duration::from_secs(2);
     config.silence_timeout = Duration::from_millis(500);
     config.dns_timeout = Duration::from_secs(1);
-    config.budget = Duration::from_secs(60);
+    config.budget = Duration::from_mins(1);
     config
 }
 
@@ -375,7 +375,7 @@ fn expect(report: &Report, cause: Cause, status: Status) {
 fn chain_server(chain: &Chain) -> Ipv4Addr {
     match chain.server_v4() {
         IpAddr::V4(addr) => addr,
-        IpAddr::V6(_) => panic!("the chain's IPv4 address is none"),
+        IpAddr::V6(_) => unreachable!("the chain's IPv4 address is none"),
     }
 }
 

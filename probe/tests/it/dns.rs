@@ -22,7 +22,7 @@ use server::{Authority, Script, Server, Via, answer, bytes, message, refuse};
 
 const NAME: &str = "www.example.com";
 /// Never waited for in full: what is tested comes before it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Waited for in full, where nothing can come.
 const MOMENT: Duration = Duration::from_millis(50);
 

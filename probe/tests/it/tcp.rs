@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 
 /// Never waited for in full: what is tested comes before it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Waited for in full, where nothing can come.
 const MOMENT: Duration = Duration::from_millis(50);
 
