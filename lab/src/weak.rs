@@ -127,6 +127,13 @@ impl WeakLink {
         Self { link: number(a_end, b_end), shared, _middle: middle }
     }
 
+    /// Rolls the dice of both directions from `seed` from now on, for a test that tries several.
+    pub fn reseed(&self, seed: u64) {
+        let mut state = self.shared.lock();
+        state.shapers[0].reseed(seed);
+        state.shapers[1].reseed(!seed);
+    }
+
     /// Impairs one direction from now on; frames already under way keep their fate.
     pub fn set(&self, direction: Direction, impairment: Impairment) {
         impairment.check().or_fail("an impairment");

@@ -201,6 +201,11 @@ impl Shaper {
         }
     }
 
+    pub(crate) fn reseed(&mut self, seed: u64) {
+        self.rng = ChaCha8Rng::seed_from_u64(seed);
+        self.bad = false;
+    }
+
     /// Decides about a packet of `len` bytes of IP that arrives at `now`.
     pub(crate) fn decide(&mut self, now: Instant, len: usize) -> Fate {
         // Drawn for every packet, so that one setting does not shift the dice of another.

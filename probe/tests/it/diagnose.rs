@@ -310,6 +310,12 @@ fn a_name_that_resolves_to_a_server_that_answers_is_healthy() {
 /// links up, which is no fault of theirs.
 fn working_chain(lab: &Lab, routers: usize) -> Chain {
     let chain = lab.chain(routers);
+    warm_up(&chain);
+    chain
+}
+
+/// Waits until the chain carries packets both ways.
+pub(crate) fn warm_up(chain: &Chain) {
     let target =
         |addr: IpAddr| PingTarget { origin: Origin::new(Source::Ping, addr.to_string()), addr };
     let targets = vec![target(chain.server_v4()), target(chain.server_v6())];
@@ -319,11 +325,10 @@ fn working_chain(lab: &Lab, routers: usize) -> Chain {
     chain.client.block_on(async {
         ping::run(&config, &Discard, &CancellationToken::new()).await.expect("the lab works");
     });
-    chain
 }
 
 /// A check that is quick where the lab answers at once, and patient on a loaded machine.
-fn quick(target: &str) -> CheckConfig {
+pub(crate) fn quick(target: &str) -> CheckConfig {
     let mut config = CheckConfig::new(target.parse().expect("the lab works"));
     config.pings = 10;
     config.ping_interval = Duration::from_millis(20);
@@ -350,7 +355,7 @@ fn server(addr: IpAddr) -> DnsServer {
 }
 
 /// Checks from the chain's client, with the second router to compare with.
-fn check(chain: &Chain, config: &CheckConfig) -> Report {
+pub(crate) fn check(chain: &Chain, config: &CheckConfig) -> Report {
     let mut config = config.clone();
     config.references = vec![chain.hop_v4(2)];
     check_from(&chain.client, &config)
@@ -362,7 +367,7 @@ fn check_from(host: &Host, config: &CheckConfig) -> Report {
     })
 }
 
-fn expect(report: &Report, cause: Cause, status: Status) {
+pub(crate) fn expect(report: &Report, cause: Cause, status: Status) {
     let verdict = (report.verdict.cause, report.verdict.status);
     let json = || serde_json::to_string_pretty(report).expect("the lab works");
     assert_eq!(verdict, (cause, status), "{}", json());
@@ -379,7 +384,7 @@ fn chain_server(chain: &Chain) -> Ipv4Addr {
     }
 }
 
-fn serve_greeting(host: &Host, port: u16) {
+pub(crate) fn serve_greeting(host: &Host, port: u16) {
     let listener = host.prepare(TcpListener::bind(("::", port))).expect("the lab works");
     host.spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {

@@ -5,3 +5,4 @@ mod dns;
 mod ping;
 mod tcp;
 mod trace;
+mod weak;
