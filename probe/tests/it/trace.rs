@@ -58,3 +58,32 @@ fn every_hop_of_eight_routers_is_found_by_both_families_and_both_protocols_witho
         }
     });
 }
+
+#[test]
+fn the_hops_agree_with_those_that_traceroute_finds() {
+    if std::process::Command::new("traceroute").arg("--version").output().is_err() {
+        println!("skipped: traceroute is not installed");
+        return;
+    }
+    isolated(|lab| {
+        let chain = lab.chain(ROUTERS.into());
+        chain.client.open_ping_sockets();
+        for (protocol, flags) in [(TraceProtocol::Icmp, "-I"), (TraceProtocol::Udp, "-U")] {
+            for server in [chain.server_v4(), chain.server_v6()] {
+                let report = walk(&chain, server, protocol, 1);
+                let ours: Vec<String> =
+                    report.hops.iter().map(|hop| hop.addrs[0].to_string()).collect();
+                let mut peer = chain.client.command("traceroute");
+                peer.args(["-n", "-q1", flags, &server.to_string()]);
+                let peer = peer.output().expect("traceroute is installed");
+                let text = String::from_utf8_lossy(&peer.stdout).into_owned();
+                let theirs: Vec<&str> = text
+                    .lines()
+                    .skip(1)
+                    .filter_map(|line| line.split_whitespace().nth(1))
+                    .collect();
+                assert_eq!(ours, theirs, "{protocol:?} to {server}: {peer:?}");
+            }
+        }
+    });
+}
