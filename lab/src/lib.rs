@@ -8,6 +8,7 @@
 //!    ├── Host ── run, block_on, spawn, command, run_unprivileged; sysctl, routes, resolv.conf
 //!    ├── Iface ── addresses, MTU, up, down
 //!    └── WeakLink ── delay, loss, bursts, rate, black hole; hooks; the truth about what it did
+//! server ── echoes, scripted DNS, HTTP, TLS, silence
 //! sim ── the same impairments for machines in virtual time
 //! ```
 //!
@@ -36,6 +37,7 @@
 mod fail;
 mod host;
 mod isolate;
+pub mod server;
 pub mod sim;
 #[expect(unsafe_code, reason = "namespaces, capabilities and packet sockets have no safe wrapper")]
 mod sys;
