@@ -87,3 +87,28 @@ fn a_host_has_its_own_resolver_file_and_the_others_keep_theirs() {
         assert_eq!(cat, b"nameserver 192.0.2.53\n");
     });
 }
+
+#[test]
+#[expect(clippy::zombie_processes, reason = "that nobody waits for the child is the test")]
+fn a_panic_inside_leaves_no_process_and_so_no_namespace_behind() {
+    const NAME: &str = "isolation::a_panic_inside_leaves_no_process_and_so_no_namespace_behind";
+    if std::env::var_os("SOJOURNER_LAB").is_some() {
+        isolated(|lab| {
+            let chain = lab.chain(1);
+            let _child = chain.server.command("sleep").arg("infinity").spawn().unwrap();
+            panic!("with hosts, links and a command alive");
+        });
+    }
+    // Skipped where there are no namespaces: then there is nothing to leave.
+    let _ = catch_unwind(AssertUnwindSafe(|| isolated(|_| {})));
+    // Everything of the lab's has this in its environment; a killed child may take a moment to go.
+    let mark = format!("SOJOURNER_LAB={NAME}");
+    let left = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let environments = processes.flat_map(|p| std::fs::read(p.path().join("environ")));
+        environments.into_iter().any(|e| e.split(|&b| b == 0).any(|v| v == mark.as_bytes()))
+    };
+    while left() {
+        thread::yield_now();
+    }
+}
