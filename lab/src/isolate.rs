@@ -65,7 +65,11 @@ pub fn isolated(test: impl FnOnce(&Lab)) {
         }
         Ok(marked) => fail(&format!("inside `{marked}`, yet `{name}` is running")),
         Err(_) => match outside(name) {
-            Ok(()) => {}
+            // What the test skipped inside must be seen outside.
+            Ok(output) => {
+                let skips = output.lines().filter(|line| line.starts_with("skipped: "));
+                skips.for_each(|line| println!("{line} (in {name})"));
+            }
             Err(why) if env::var(REQUIRE).is_ok_and(|value| value == "1") => {
                 fail(&format!("{why}, and {REQUIRE}=1 forbids to skip"))
             }
@@ -74,9 +78,10 @@ pub fn isolated(test: impl FnOnce(&Lab)) {
     }
 }
 
-/// Runs the named test again in namespaces; `Err` says why there are none.
+/// Runs the named test again in namespaces and returns what it printed; `Err` says why there are
+/// none.
 #[track_caller]
-fn outside(name: &str) -> Result<(), String> {
+fn outside(name: &str) -> Result<String, String> {
     let log = memfd_create(c"sojourner-lab", MFdFlags::MFD_CLOEXEC).or_fail("memfd_create");
     let mut log = File::from(log);
     let child = spawn(name, &log).map_err(|error| {
@@ -89,7 +94,7 @@ fn outside(name: &str) -> Result<(), String> {
     log.read_to_end(&mut output).or_fail("read the test's output");
     let output = String::from_utf8_lossy(&output);
     match status {
-        Some(status) if status.success() && output.contains(DONE) => Ok(()),
+        Some(status) if status.success() && output.contains(DONE) => Ok(output.into_owned()),
         Some(status) if status.success() => {
             fail(&format!("`{name}` names no test of this binary; it printed:\n{output}"))
         }

@@ -4,7 +4,7 @@
 //! ```text
 //! isolated ── runs one test in a process and namespaces of its own
 //!    │
-//!   Lab ── topology: host, router, link, chain(n)
+//!   Lab ── topology: host, router, link, chain(n), parallel_paths(n), nat_lan
 //!    ├── Host ── run, block_on, spawn, command, run_unprivileged; sysctl, routes, resolv.conf
 //!    ├── Iface ── addresses, MTU, up, down
 //!    └── WeakLink ── delay, loss, bursts, rate, black hole; hooks; the truth about what it did
@@ -38,6 +38,7 @@ mod fail;
 mod host;
 mod isolate;
 pub mod server;
+mod shapes;
 pub mod sim;
 #[expect(unsafe_code, reason = "namespaces, capabilities and packet sockets have no safe wrapper")]
 mod sys;
@@ -46,6 +47,7 @@ mod weak;
 
 pub use host::{Host, Iface, Prefix};
 pub use isolate::isolated;
+pub use shapes::{NatLan, ParallelPaths};
 pub use topology::{Chain, Lab, Link};
 pub use weak::{
     Bursts, Counters, Direction, Frame, Impairment, Lost, Record, Summary, Truth, Verdict,

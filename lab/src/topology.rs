@@ -155,7 +155,7 @@ impl Lab {
 }
 
 /// The address of the /24 or /64 that `addr` lies in.
-fn network(addr: std::net::IpAddr) -> std::net::IpAddr {
+pub(crate) fn network(addr: std::net::IpAddr) -> std::net::IpAddr {
     match addr {
         std::net::IpAddr::V4(v4) => (v4 & std::net::Ipv4Addr::new(255, 255, 255, 0)).into(),
         std::net::IpAddr::V6(v6) => (v6 & std::net::Ipv6Addr::from(u128::MAX << 64)).into(),

@@ -11,6 +11,8 @@ mod routes;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+mod shapes;
+#[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod weak;
