@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sojourner_lab::isolated;
+use sojourner_lab::{Impairment, What, isolated};
 use sojourner_probe::events;
 use sojourner_probe::ping::{self, EngineChoice, PingConfig, PingReport, PingTarget};
 use sojourner_stats::event::{IcmpUnreachable, PingEngine};
@@ -115,3 +115,45 @@ fn of_a_thousand_targets_on_one_socket_no_reply_is_lost() {
         assert_all_answered(&report, PingEngine::KernelDgram);
     });
 }
+
+#[test]
+fn both_engines_count_as_lost_exactly_what_a_weak_link_lost() {
+    isolated(|lab| {
+        let (chain, weak) = lab.weak_chain(2, 2);
+        crate::diagnose::warm_up(&chain);
+        weak.reseed(7);
+        weak.set_both(Impairment::default().loss(0.1));
+        let (v4, v6) = (chain.server_v4(), chain.server_v6());
+        for engine in [EngineChoice::Kernel, EngineChoice::Surge] {
+            weak.reset_truth();
+            let targets = vec![target(&v4.to_string()), target(&v6.to_string())];
+            let mut config = config(engine, targets);
+            config.count = Some(LOSSY_ECHOES);
+            // Far longer than a loaded machine holds a reply back: what is late is not lost.
+            config.timeout = Duration::from_secs(5);
+            let report = chain.client.block_on(async { run(&config).await.0 });
+            let log = weak.log();
+            for found in &report.targets {
+                let server = found.addr;
+                // Echo requests and replies, of ICMP and of ICMPv6.
+                let echo = |kind| matches!(kind, 0 | 8 | 128 | 129);
+                let truth = log.iter().filter(|record| {
+                    let summary = &record.summary;
+                    matches!(record.what, What::Lost(_))
+                        && [summary.src.ip(), summary.dst.ip()].contains(&server)
+                        && summary.icmp.is_some_and(|(kind, ..)| echo(kind))
+                });
+                let truth = u64::try_from(truth.count()).expect("the log is bounded");
+                assert!(truth > 0, "{engine:?}: the link lost nothing");
+                assert_eq!(
+                    (found.lost, found.replies, found.sent()),
+                    (truth, LOSSY_ECHOES - truth, LOSSY_ECHOES),
+                    "{found:?}"
+                );
+            }
+        }
+    });
+}
+
+/// Enough that a loss of a tenth each way is sure to show.
+const LOSSY_ECHOES: u64 = 200;
