@@ -67,8 +67,8 @@ pub fn isolated(test: impl FnOnce(&Lab)) {
         Err(_) => match outside(name) {
             // What the test skipped inside must be seen outside.
             Ok(output) => {
-                let skips = output.lines().filter(|line| line.starts_with("skipped: "));
-                skips.for_each(|line| println!("{line} (in {name})"));
+                let skips = output.lines().filter_map(|line| line.split_once("skipped: "));
+                skips.for_each(|(_, why)| println!("skipped: {name}: {why}"));
             }
             Err(why) if env::var(REQUIRE).is_ok_and(|value| value == "1") => {
                 fail(&format!("{why}, and {REQUIRE}=1 forbids to skip"))
