@@ -127,12 +127,18 @@ fn interface(found: &netdev::Interface) -> Interface {
         name: found.name.clone(),
         index: found.index,
         up: found.is_up(),
-        running: found.is_running(),
+        // The kernel may tell of a fresh carrier up to a second before it calls the link running.
+        running: found.is_running()
+            || (cfg!(any(target_os = "linux", target_os = "android"))
+                && found.flags & IFF_LOWER_UP != 0),
         loopback: found.is_loopback(),
         mtu: found.mtu,
         addrs: v4.chain(v6).collect(),
     }
 }
+
+/// The link has a carrier (`linux/if.h`).
+const IFF_LOWER_UP: u32 = 1 << 16;
 
 fn gateways_of(found: &netdev::Interface) -> Vec<Route> {
     let Some(gateway) = &found.gateway else { return Vec::new() };
